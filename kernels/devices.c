@@ -1,0 +1,312 @@
+/*
+ * devices.c - the facts of GPUs, NICs and disks.
+ *
+ * A fact that only root or a driver's library can read becomes a hole in words. Being unable to
+ * read a serial number must never look like a part without one.
+ */
+#include "kernels/pci.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- names --------------------------------------------------------------------------------- */
+
+/* The name of a device in the text of pci.ids: "vvvv  Vendor", below it "<tab>dddd  Device". */
+static char *ids_name(const char *ids, unsigned vendor, unsigned device)
+{
+	char maker[8], product[8];
+	int inside = 0;
+
+	snprintf(maker, sizeof(maker), "%04x  ", vendor & 0xffff);
+	snprintf(product, sizeof(product), "\t%04x  ", device & 0xffff);
+	for (const char *line = ids; line; line = next_line(line)) {
+		if (*line == '#' || *line == '\n')
+			continue;
+		if (*line != '\t' && inside)
+			return NULL;
+		if (*line != '\t')
+			inside = !strncmp(line, maker, 6);
+		else if (inside && !strncmp(line, product, 7))
+			return xstrndup(line + 7, strcspn(line + 7, "\n"));
+	}
+	return NULL;
+}
+
+static char *model_of(const struct facts *f, const struct pci_part *part)
+{
+	size_t len;
+	char *ids = machine_text(f->m, "/usr/share/misc/pci.ids", &len);
+	char *model = ids ? ids_name(ids, part->vendor, part->device) : NULL;
+
+	free(ids);
+	return model ? model : xasprintf("%04x:%04x", part->vendor, part->device);
+}
+
+/* First name that matches a pattern below a device ("net" + any name), or NULL; the caller frees
+ * it. */
+static char *first_below(const struct machine *m, const char *address, const char *pattern)
+{
+	char *full = machine_path(m, PCI_DEVICES "/%s/%s", address, pattern), *name = NULL;
+	glob_t found;
+
+	if (glob(full, 0, NULL, &found) == 0) {
+		name = xstrdup(strrchr(found.gl_pathv[0], '/') + 1);
+		globfree(&found);
+	}
+	free(full);
+	return name;
+}
+
+static void number_put(const struct facts *f, const char *part, const char *key, int value)
+{
+	if (value)
+		fact_put(f, part, key, "%d", value);
+}
+
+static void link_facts(const struct facts *f, const struct pci_part *part)
+{
+	char *path = machine_path(f->m, PCI_DEVICES "/%s/driver", part->address);
+	char *numa = machine_line(f->m, PCI_DEVICES "/%s/numa_node", part->address);
+	char *driver = realpath(path, NULL);
+	struct pcie_link link;
+
+	pci_link_read(f->m, part, &link);
+	fact_put(f, part->name, "pci", "%s", part->address);
+	number_put(f, part->name, "link_width", link.width);
+	number_put(f, part->name, "link_gen", link.gen);
+	number_put(f, part->name, "link_width_max", link.width_max);
+	number_put(f, part->name, "link_gen_max", link.gen_max);
+	if (numa && *numa != '-') /* -1: firmware tells no node */
+		fact_put(f, part->name, "numa", "%s", numa);
+	if (driver)
+		fact_put(f, part->name, "driver", "%s", strrchr(driver, '/') + 1);
+	else
+		fact_hole(f, part->name, "driver", "no driver is bound to %s", part->address);
+	free(driver);
+	free(numa);
+	free(path);
+}
+
+static void vpd_serial(const struct facts *f, const struct pci_part *part)
+{
+	char *path = xasprintf(PCI_DEVICES "/%s/vpd", part->address), serial[128];
+	size_t len = 0;
+	char *data = machine_text(f->m, path, &len);
+
+	if (!data)
+		fact_unread(f, part->name, "serial", errno, path);
+	else if (vpd_find((const unsigned char *)data, len, "SN", serial, sizeof(serial)) == 0)
+		fact_put(f, part->name, "serial", "%s", serial);
+	else
+		fact_hole(f, part->name, "serial", "no serial number in %s", path);
+	free(data);
+	free(path);
+}
+
+static void gpu_nvidia(const struct facts *f, const struct pci_part *part, const char *info)
+{
+	char *model = field_of(info, "Model"), *firmware = field_of(info, "Video BIOS");
+
+	if (model)
+		fact_put(f, part->name, "model", "%s", model);
+	else
+		fact_hole(f, part->name, "model", "the driver tells no model of %s", part->address);
+	if (firmware && !strchr(firmware, '?')) /* "??.??.??.??.??" until the GPU is first used */
+		fact_put(f, part->name, "firmware", "%s", firmware);
+	else
+		fact_hole(f, part->name, "firmware",
+			  "the driver has not read the VBIOS version of %s yet", part->address);
+	free(model);
+	free(firmware);
+}
+
+/* What amdgpu shows in sysfs, and the name of the PCI ids for all others. */
+static void gpu_other(const struct facts *f, const struct pci_part *part)
+{
+	char *product = machine_line(f->m, PCI_DEVICES "/%s/product_name", part->address);
+	char *model = product && *product ? xstrdup(product) : model_of(f, part);
+	char *path = xasprintf(PCI_DEVICES "/%s/vbios_version", part->address);
+
+	fact_put(f, part->name, "model", "%s", model);
+	fact_file(f, part->name, "firmware", path);
+	free(path);
+	free(model);
+	free(product);
+}
+
+static void gpu_facts(const struct facts *f, const struct pci_part *part)
+{
+	char *path = xasprintf("/proc/driver/nvidia/gpus/%s/information", part->address);
+	size_t len;
+	char *info = machine_text(f->m, path, &len);
+	char *serial = machine_line(f->m, PCI_DEVICES "/%s/serial_number", part->address);
+
+	if (info)
+		gpu_nvidia(f, part, info);
+	else
+		gpu_other(f, part);
+	if (serial && *serial)
+		fact_put(f, part->name, "serial", "%s", serial);
+	else
+		fact_hole(f, part->name, "serial",
+			  "no file tells the serial number of %s; the GPU's driver library does",
+			  part->address);
+	link_facts(f, part);
+	free(serial);
+	free(info);
+	free(path);
+}
+
+/* A port as RDMA sees it: "4: ACTIVE", "400 Gb/sec (4X NDR)". */
+static void rdma_facts(const struct facts *f, const struct pci_part *part, const char *rdma)
+{
+	const char *base = "/sys/class/infiniband";
+	char *state = machine_line(f->m, "%s/%s/ports/1/state", base, rdma);
+	char *rate = machine_line(f->m, "%s/%s/ports/1/rate", base, rdma);
+	char *paths[] = { xasprintf("%s/%s/fw_ver", base, rdma),
+			  xasprintf("%s/%s/node_guid", base, rdma),
+			  xasprintf("%s/%s/ports/1/link_layer", base, rdma) };
+	double gbs;
+
+	fact_put(f, part->name, "rdma", "%s", rdma);
+	fact_file(f, part->name, "firmware", paths[0]);
+	fact_file(f, part->name, "guid", paths[1]);
+	fact_file(f, part->name, "layer", paths[2]);
+	if (state)
+		fact_put(f, part->name, "state", "%s",
+			 strchr(state, ':') ? strchr(state, ':') + 1 : state);
+	else
+		fact_hole(f, part->name, "state", "not there: %s/%s/ports/1/state", base, rdma);
+	if (rate && sscanf(rate, "%lf Gb/sec", &gbs) == 1)
+		fact_put(f, part->name, "rate", "%g Gb/s", gbs);
+	else
+		fact_hole(f, part->name, "rate", "%s tells no rate of its port 1", rdma);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		free(paths[i]);
+	free(rate);
+	free(state);
+}
+
+/* The port of a plain network card. `speed` cannot be read while the link is down. */
+static void netdev_facts(const struct facts *f, const struct pci_part *part, const char *netdev)
+{
+	char *state = machine_line(f->m, "/sys/class/net/%s/operstate", netdev);
+	char *speed = machine_line(f->m, "/sys/class/net/%s/speed", netdev);
+	char *type = machine_line(f->m, "/sys/class/net/%s/type", netdev);
+	long mbs = speed ? strtol(speed, NULL, 10) : 0;
+
+	if (state) /* in the words that RDMA has for it */
+		fact_put(f, part->name, "state", "%s",
+			 !strcmp(state, "up")     ? "ACTIVE"
+			 : !strcmp(state, "down") ? "DOWN"
+						  : state);
+	if (type && !strcmp(type, "1")) /* ARPHRD_ETHER */
+		fact_put(f, part->name, "layer", "Ethernet");
+	if (mbs > 0 && mbs % 1000 == 0)
+		fact_put(f, part->name, "rate", "%ld Gb/s", mbs / 1000);
+	else if (mbs > 0)
+		fact_put(f, part->name, "rate", "%ld Mb/s", mbs);
+	else
+		fact_hole(f, part->name, "rate", "%s tells no speed (%s)", netdev,
+			  state ? state : "state unknown");
+	fact_hole(f, part->name, "firmware", "no file tells the firmware of %s", netdev);
+	free(type);
+	free(speed);
+	free(state);
+}
+
+/* Soft-RoCE lies below no PCI device; it names the interface that carries it. The caller frees it.
+ */
+static char *rdma_over(const struct facts *f, const char *netdev)
+{
+	char *pattern = machine_path(f->m, "/sys/class/infiniband/*/parent"), *name = NULL;
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc && !name; i++) {
+			char *path = found.gl_pathv[i], *parent = file_line(path);
+
+			*strrchr(path, '/') = '\0';
+			if (parent && !strcmp(parent, netdev))
+				name = xstrdup(strrchr(path, '/') + 1);
+			free(parent);
+		}
+		globfree(&found);
+	}
+	free(pattern);
+	return name;
+}
+
+static void nic_facts(const struct facts *f, const struct pci_part *part)
+{
+	enum { VENDOR_VIRTIO = 0x1af4 };
+	char *netdev = first_below(f->m, part->address, "net/*");
+	char *rdma = first_below(f->m, part->address, "infiniband/*");
+	char *model = part->vendor == VENDOR_VIRTIO ? xstrdup("virtio") : model_of(f, part);
+
+	if (!netdev)
+		netdev = first_below(f->m, part->address, "virtio*/net/*");
+	if (!rdma && netdev)
+		rdma = rdma_over(f, netdev);
+	fact_put(f, part->name, "model", "%s", model);
+	vpd_serial(f, part);
+	if (netdev)
+		fact_put(f, part->name, "netdev", "%s", netdev);
+	if (rdma)
+		rdma_facts(f, part, rdma);
+	else if (netdev)
+		netdev_facts(f, part, netdev);
+	else
+		fact_hole(f, part->name, "state", "no driver made a network or RDMA device of %s",
+			  part->address);
+	link_facts(f, part);
+	free(model);
+	free(rdma);
+	free(netdev);
+}
+
+static void disk_facts(const struct facts *f, const struct pci_part *part)
+{
+	const struct host_disk *disk = &f->m->host.disks[part->number];
+	char *model = machine_line(f->m, "/sys/block/%s/device/model", disk->device);
+	char *spin = machine_line(f->m, "/sys/block/%s/queue/rotational", disk->device);
+	const char *revision = !strcmp(disk->bus, "nvme") ? "firmware_rev" : "rev";
+	char *path = xasprintf("/sys/block/%s/device/%s", disk->device, revision);
+
+	fact_put(f, part->name, "device", "%s", disk->device);
+	fact_put(f, part->name, "model", "%s", model ? model : disk->bus);
+	if (*disk->serial)
+		fact_put(f, part->name, "serial", "%s", disk->serial);
+	else
+		fact_hole(f, part->name, "serial", "%s tells no serial number", disk->device);
+	fact_file(f, part->name, "firmware", path);
+	fact_bytes(f, part->name, "size", disk->bytes);
+	fact_put(f, part->name, "bus", "%s", disk->bus);
+	if (spin)
+		fact_put(f, part->name, "rotational", "%s", strcmp(spin, "0") ? "yes" : "no");
+	if (*part->address)
+		link_facts(f, part);
+	free(path);
+	free(spin);
+	free(model);
+}
+
+int pci_facts(const struct facts *f, struct error *err)
+{
+	static void (*const readers[PART_KIND_COUNT])(const struct facts *,
+						      const struct pci_part *) = {
+		[PART_GPU] = gpu_facts,
+		[PART_NIC] = nic_facts,
+		[PART_DISK] = disk_facts,
+	};
+	struct pci_parts parts;
+	int failed = pci_parts_list(f->m, &parts, err);
+
+	for (int i = 0; !failed && i < parts.count; i++)
+		readers[parts.items[i].kind](f, &parts.items[i]);
+	pci_parts_release(&parts);
+	return failed;
+}

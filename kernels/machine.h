@@ -1,0 +1,50 @@
+/*
+ * machine.h - what the files of this room share about an opened machine. Private to kernels/.
+ */
+#ifndef ASSAY_MACHINE_H
+#define ASSAY_MACHINE_H
+
+#include "kernels/kernels.h"
+
+#include <hwloc.h>
+
+struct machine {
+	char *root; /* "" or a folder without a slash at its end */
+	hwloc_topology_t topology;
+	struct host host;
+};
+
+/* root + a formatted absolute path ("/sys/..."); the caller frees it. */
+char *machine_path(const struct machine *m, const char *fmt, ...) PRINTF(2, 3);
+/* First line of such a file, or NULL with errno; the caller frees it. */
+char *machine_line(const struct machine *m, const char *fmt, ...) PRINTF(2, 3);
+/* The numa of this id, or NULL. */
+const struct host_numa *machine_numa(const struct machine *m, int id);
+
+/* machine.c, facts.c, counters.c, pci.c, settings.c: see kernels.h */
+struct machine *machine_open(const char *root, struct error *err);
+void machine_close(struct machine *m);
+const struct host *machine_host(struct machine *m);
+int machine_facts(struct machine *m, fact_fn *put, void *arg, struct error *err);
+int machine_counters(struct machine *m, counter_fn *put, void *arg, struct error *err);
+int machine_pcie_links(struct machine *m, struct pcie_link *links, int room, struct error *err);
+int machine_setting(struct machine *m, const char *kind, const char *name, char **value,
+		    struct error *err);
+
+/* memory.c, chase.c, stress.c, cpu.c */
+int host_memory_rate(struct machine *m, struct memory_rate *job, struct error *err);
+int host_memory_chase(struct machine *m, struct memory_chase *job, struct error *err);
+int host_memory_stress(struct machine *m, struct memory_stress *job, struct error *err);
+int host_cpu_burn(struct machine *m, struct cpu_burn *job, struct error *err);
+int host_cpu_can(struct machine *m, enum cpu_mix mix);
+
+/* guard.c, uring.c, integrity.c, nvme.c */
+int disk_of_folder(struct machine *m, const char *folder, char *device, size_t room,
+		   struct error *err);
+int disk_guard(struct machine *m, const struct disk_target *target, struct error *err);
+int disk_io(struct machine *m, struct disk_io *job, struct error *err);
+int disk_integrity(struct machine *m, struct disk_integrity *job, struct error *err);
+int disk_health(struct machine *m, const char *device, struct disk_health *health,
+		struct error *err);
+
+#endif
