@@ -1,0 +1,119 @@
+/*
+ * check.h - what a check is. The door of the harness/checks/ room.
+ *
+ * A check measures and reports; it never judges. Limits live in the spec and verdicts in judge.c, so one
+ * run can be judged again under another spec. A new check is one file and one row in registry.c.
+ */
+#ifndef ASSAY_CHECK_H
+#define ASSAY_CHECK_H
+
+#include "harness/base/base.h"
+#include "kernels/kernels.h"
+
+enum scope {
+	PER_NODE, /* one step on each node */
+	PER_DISK, /* one step for each disk of each node, named "disk0" */
+};
+
+enum better { MORE, LESS, NONE }; /* NONE: any but zero is a fault, in whatever spec */
+
+/* How the samples of one figure become a verdict. */
+enum judged {
+	BY_MEDIAN, /* the median's interval against the limit */
+	BY_EVERY,  /* every single sample must hold: counts, and things that do not scatter */
+	BY_SHARE,  /* samples are windows: the share in band, and the worst one */
+	RECORDED,  /* kept and shown, not judged: points of a curve */
+};
+
+/* What a step occupies on its node while it runs; steps that share nothing run at the same time. */
+enum resource {
+	USES_NOTHING = 0,
+	USES_CORES = 1 << 0,
+	USES_MEMORY = 1 << 1, /* its bandwidth */
+	USES_DISKS = 1 << 2,
+};
+
+enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };
+
+struct param { /* a knob; the list ends at name == NULL */
+	const char *name, *preset, *help; /* preset as in a profile: "256MiB" */
+	int is_text;                      /* else a quantity of the preset's dimension */
+};
+
+struct metric { /* a figure that the check promises to report */
+	const char *name, *unit;
+	enum better better;
+	enum judged judged;
+	const char *ceiling; /* formula in theory.c, or NULL */
+	const char *help;
+};
+
+/* Knobs of one step, as texts in the order of check->params. */
+struct knobs {
+	const struct check *check;
+	const char *const *values;
+};
+
+/* The value of a knob in base units (bytes, seconds). Asking for one that is not declared aborts. */
+double knob(const struct knobs *k, const char *name);
+const char *knob_text(const struct knobs *k, const char *name);
+
+/* Where results go; filled by whoever runs the check. */
+struct sink {
+	void (*figure)(void *arg, const char *metric, const char *subject, const double *samples,
+		       int count);
+	/* is_hole: it could not be measured; else there is nothing to measure */
+	void (*absent)(void *arg, const char *metric, const char *subject, const char *why,
+		       int is_hole);
+	fact_fn *fact;
+	void (*note)(void *arg, const char *text);
+	void *arg;
+};
+
+/* One check on one node. All of it is lent for the length of run(). */
+struct job {
+	const struct kernels *hw; /* the real machine or its twin */
+	struct machine *machine;
+	struct knobs knobs;
+	const char *unit; /* the disk of a PER_DISK step ("disk0"), the name of a program; else "" */
+	const struct sink *sink;
+};
+
+struct check {
+	const char *name, *summary;
+	const char *how; /* what is done and why so, for `assay check show` and the methods page */
+	enum scope scope;
+	unsigned occupies;
+	const struct param *params;
+	const struct metric *metrics;
+	double (*seconds)(const struct knobs *k); /* expected time of one step */
+	double (*writes)(const struct knobs *k);  /* bytes written to a disk; NULL: none */
+	int (*run)(struct job *job, struct error *err);
+};
+
+extern const struct check *const all_checks[]; /* ends with NULL */
+const struct check *check_find(const char *name);
+const struct metric *metric_find(const struct metric *metrics, const char *name);
+
+/* Reports figures about one subject ("numa0>numa1", "" for the node). An undeclared metric aborts. */
+void job_report(struct job *job, const char *metric, const char *subject, double value);
+void job_samples(struct job *job, const char *metric, const char *subject, const double *samples,
+		 int count);
+/*
+ * Says that a promised metric does not exist on this machine ("": for no subject), and why: "one NUMA
+ * node only".
+ */
+void job_absent(struct job *job, const char *metric, const char *subject, const char *why);
+/* Says that a promised figure of one subject could not be measured, and why. */
+void job_hole(struct job *job, const char *metric, const char *subject, const char *why);
+void job_note(struct job *job, const char *fmt, ...) PRINTF(2, 3);
+/* Says why the check cannot run here. Returns RUN_SKIP, to be passed on. */
+int job_skip(struct error *err, const char *fmt, ...) PRINTF(2, 3);
+/* One fact of the node itself ("hypervisor"), or NULL; the caller frees it. */
+char *job_fact(struct job *job, const char *key);
+/* Whether this is a virtual machine, which lacks counters and links that real ones must have. */
+int job_is_virtual(struct job *job);
+/* The disk of a PER_DISK step, or NULL with err when the node has no such disk. */
+const struct host_disk *job_disk(struct job *job, struct error *err);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * disk.c - work areas on disks.
+ *
+ * The folder must lie on the disk that the step names: a rate of another disk, or of a network file
+ * system, under this disk's name would be worse than none.
+ */
+#include "harness/checks/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILL_SECONDS = 120, FILL_BLOCK = 1 << 20, FILL_DEPTH = 16 };
+
+/* Files of a step that was killed: their name holds the number of a process that is gone. */
+static void remove_leftovers(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char path[400];
+		int pid;
+
+		if (sscanf(e->d_name, "assay-%d.data", &pid) != 1 || pid < 2 || kill(pid, 0) == 0 ||
+		    errno != ESRCH)
+			continue;
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, e->d_name) < sizeof(path))
+			unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int check_folder(struct job *job, const char *folder, const struct host_disk *disk,
+			struct error *err)
+{
+	char device[64];
+
+	if (job->hw->disk_of_folder(job->machine, folder, device, sizeof(device), err) < 0)
+		return -1;
+	if (strcmp(device, disk->device) != 0)
+		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder, device,
+				 job->unit, disk->device);
+	return 0;
+}
+
+static int fill(struct work_area *a, struct job *job, double bytes, struct error *err)
+{
+	struct disk_io io = { .target = a->target, .span = (uint64_t)bytes & ~(uint64_t)(FILL_BLOCK - 1),
+			      .block = FILL_BLOCK, .depth = FILL_DEPTH, .write = 1,
+			      .seconds = FILL_SECONDS, .seed = 1 };
+
+	io.max_bytes = io.span;
+	if (job->hw->disk_io(job->machine, &io, err) < 0)
+		return -1;
+	if (io.errors)
+		return error_set(err, "writing %s: %s", a->path, io.first_error);
+	a->span = io.bytes;
+	return 0;
+}
+
+static int open_file(struct work_area *a, struct job *job, const char *folder,
+		     const struct host_disk *disk, double bytes, struct error *err)
+{
+	if (check_folder(job, folder, disk, err) < 0)
+		return -1;
+	remove_leftovers(folder);
+	snprintf(a->path, sizeof(a->path), "%s/assay-%d.data", folder, (int)getpid());
+	a->writable = 1;
+	return fill(a, job, bytes, err);
+}
+
+static int open_device(struct work_area *a, struct job *job, const struct host_disk *disk,
+		       double bytes, struct error *err)
+{
+	struct error refusal;
+
+	snprintf(a->path, sizeof(a->path), "%s", disk->path);
+	a->target.device = 1;
+	a->span = disk->bytes < (uint64_t)bytes ? disk->bytes : (uint64_t)bytes;
+	a->span &= ~(uint64_t)(FILL_BLOCK - 1);
+	if (strcmp(knob_text(&job->knobs, "destroy"), "yes") != 0) {
+		snprintf(a->why_not, sizeof(a->why_not), "the spec names no folder on %s, so it is only read",
+			 disk->device);
+		return 0;
+	}
+	a->target.destroy = 1;
+	a->target.serial = knob_text(&job->knobs, "serial");
+	if (job->hw->disk_guard(job->machine, &a->target, &refusal) == 0) {
+		a->writable = 1;
+		return fill(a, job, bytes, err);
+	}
+	a->target.destroy = 0;
+	snprintf(a->why_not, sizeof(a->why_not), "refused to write: %s", refusal.text);
+	return 0;
+}
+
+int work_area_open(struct work_area *a, struct job *job, double bytes, struct error *err)
+{
+	const char *folder = knob_text(&job->knobs, "folder");
+	const struct host_disk *disk = job_disk(job, err);
+	int rc;
+
+	*a = (struct work_area){ 0 };
+	a->target.path = a->path;
+	if (!disk)
+		return -1;
+	if (bytes < FILL_BLOCK)
+		return error_set(err, "bytes must be at least 1 MiB");
+	if (strlen(folder) > 300)
+		return error_set(err, "the folder's name is too long");
+	rc = *folder ? open_file(a, job, folder, disk, bytes, err)
+		     : open_device(a, job, disk, bytes, err);
+	if (rc < 0)
+		work_area_close(a);
+	return rc;
+}
+
+void work_area_close(struct work_area *a)
+{
+	if (!a->target.device && *a->path)
+		unlink(a->path);
+}
+
+int work_area_run(struct work_area *a, struct job *job, struct disk_io *want, uint64_t *errors,
+		  struct error *err)
+{
+	want->target = a->target;
+	if (!want->write)
+		want->target.destroy = 0;
+	want->span = a->span;
+	if (job->hw->disk_io(job->machine, want, err) < 0)
+		return -1;
+	if (want->errors && *errors == 0)
+		job_note(job, "%s: %s", a->path, want->first_error);
+	*errors += want->errors;
+	return 0;
+}

@@ -1,0 +1,309 @@
+/*
+ * program.c - any other program as a check, as the spec describes it.
+ *
+ * No shell ever sees the words. A program that prints more than its cap, runs longer than its limit or
+ * leaves with a code that the spec does not list has not measured anything, whatever it printed; so has
+ * one whose output lacks a figure.
+ */
+#include "harness/checks/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <poll.h>
+#include <regex.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { ARGS_MOST = 256, STEPS_MOST = 16 };
+
+static const struct param params[] = {
+	{ "argv", "", "the program and its arguments, one a line; from the spec", 1 },
+	{ "exit", "", "codes that mean that it ran; from the spec", 1 },
+	{ "figures", "", "metric, tab, json or regex, tab, where; from the spec", 1 },
+	{ "timeout", "60s", "longest time; from the spec" },
+	{ "output", "1MiB", "most it may print; from the spec" },
+	{ 0 },
+};
+
+/* The spec says which figures a program has; they are checked there. */
+static const struct metric metrics[] = { { 0 } };
+
+static double seconds(const struct knobs *k)
+{
+	return knob(k, "timeout");
+}
+
+static int split(char *text, char *words[], int room)
+{
+	char *save = NULL;
+	int n = 0;
+
+	for (char *line = strtok_r(text, "\n", &save); line && n < room; line = strtok_r(NULL, "\n", &save))
+		words[n++] = line;
+	return n;
+}
+
+/* ---- running it ---- */
+
+struct child {
+	pid_t pid;
+	int out;
+	struct text output;
+	double deadline;
+	size_t most;
+};
+
+static int start(struct child *c, char *argv[], struct error *err)
+{
+	posix_spawn_file_actions_t actions;
+	int pipes[2], rc;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return error_sys(err, "cannot make a pipe");
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
+	rc = posix_spawnp(&c->pid, argv[0], &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(pipes[1]);
+	c->out = pipes[0];
+	if (rc == 0)
+		return 0;
+	close(c->out);
+	errno = rc;
+	return error_sys(err, "cannot start %s", argv[0]);
+}
+
+/* 1 while there may be more, 0 at the end, -1 when a bound is broken. */
+static int read_some(struct child *c, struct error *err)
+{
+	struct pollfd p = { .fd = c->out, .events = POLLIN };
+	double left = c->deadline - clock_now();
+	char buf[16384];
+	ssize_t n;
+
+	if (left <= 0)
+		return error_set(err, "it did not end within its time limit");
+	if (poll(&p, 1, (int)(left * 1000) + 1) <= 0)
+		return 1;
+	n = read(c->out, buf, sizeof(buf));
+	if (n <= 0)
+		return 0;
+	text_put(&c->output, buf, (size_t)n);
+	if (c->output.len > c->most)
+		return error_set(err, "it printed more than its cap of %zu bytes", c->most);
+	return 1;
+}
+
+/* Its exit status, waited for no longer than its deadline allows. */
+static int wait_for(struct child *c, int *status, struct error *err)
+{
+	const struct timespec nap = { 0, 5000000 };
+
+	for (;;) {
+		pid_t got = waitpid(c->pid, status, WNOHANG);
+
+		if (got == c->pid)
+			return 0;
+		if (got < 0 && errno != EINTR)
+			return error_sys(err, "cannot wait for it");
+		if (clock_now() > c->deadline)
+			return error_set(err, "it closed its output and did not end within its time limit");
+		nanosleep(&nap, NULL);
+	}
+}
+
+static int run_program(struct child *c, char *argv[], int *status, struct error *err)
+{
+	int rc;
+
+	if (start(c, argv, err) < 0)
+		return -1;
+	while ((rc = read_some(c, err)) > 0)
+		;
+	if (rc == 0)
+		rc = wait_for(c, status, err);
+	if (rc < 0) {
+		kill(c->pid, SIGKILL);
+		waitpid(c->pid, status, 0);
+	}
+	close(c->out);
+	return rc;
+}
+
+static int check_status(struct job *job, int status, struct error *err)
+{
+	char *list = xstrdup(knob_text(&job->knobs, "exit")), *codes[STEPS_MOST];
+	int n = split(list, codes, STEPS_MOST), rc = -1;
+
+	if (WIFSIGNALED(status)) {
+		error_set(err, "it was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	} else {
+		for (int i = 0; i < n; i++)
+			if (WEXITSTATUS(status) == atoi(codes[i]))
+				rc = 0;
+		if (rc < 0)
+			error_set(err, "it left with code %d, which does not mean that it ran",
+				  WEXITSTATUS(status));
+	}
+	free(list);
+	return rc;
+}
+
+/* ---- figures ---- */
+
+static int parse_number(const char *text, double *value)
+{
+	char *end;
+
+	*value = strtod(text, &end);
+	return end != text && *end == '\0' && isfinite(*value) ? 0 : -1;
+}
+
+/* Every match is one sample: a program that repeats its line gives an interval. */
+static int by_regex(struct job *job, const char *metric, const char *where, const char *output,
+		    struct error *err)
+{
+	regmatch_t m[2];
+	regex_t re;
+	int found = 0;
+
+	if (regcomp(&re, where, REG_EXTENDED | REG_NEWLINE) != 0)
+		return error_set(err, "figure %s: bad expression", metric);
+	while (regexec(&re, output, 2, m, found ? REG_NOTBOL : 0) == 0 && m[0].rm_eo > 0) {
+		char *text = m[1].rm_so < 0 ? xstrdup("")
+					    : xstrndup(output + m[1].rm_so, (size_t)(m[1].rm_eo - m[1].rm_so));
+		double value;
+		int rc = parse_number(text, &value);
+
+		if (rc < 0)
+			error_set(err, "figure %s: '%.40s' is not a number", metric, text);
+		free(text);
+		if (rc < 0) {
+			found = -1;
+			break;
+		}
+		job_report(job, metric, "", value);
+		output += m[0].rm_eo;
+		found++;
+	}
+	regfree(&re);
+	if (found == 0)
+		error_set(err, "figure %s: nothing in its output matches", metric);
+	return found > 0 ? 0 : -1;
+}
+
+/* "results.0.busbw": keys and indices. The last one may be a list of numbers: samples. */
+static json_t *walk(json_t *at, const char *path)
+{
+	char *copy = xstrdup(path), *save = NULL;
+
+	for (char *key = strtok_r(copy, ".", &save); key && at; key = strtok_r(NULL, ".", &save))
+		at = json_is_array(at) ? json_array_get(at, (size_t)atoi(key)) : json_object_get(at, key);
+	free(copy);
+	return at;
+}
+
+static int report_json(struct job *job, const char *metric, json_t *v, struct error *err)
+{
+	if (!json_is_number(v) || !isfinite(json_number_value(v)))
+		return error_set(err, "figure %s: what its path names is not a number", metric);
+	job_report(job, metric, "", json_number_value(v));
+	return 0;
+}
+
+static int by_json(struct job *job, const char *metric, const char *where, const char *output,
+		   struct error *err)
+{
+	json_error_t why;
+	json_t *root = json_loads(output, 0, &why), *at, *v;
+	size_t i;
+	int rc = 0;
+
+	if (!root)
+		return error_set(err, "figure %s: its output is not JSON: line %d: %s", metric, why.line, why.text);
+	at = walk(root, where);
+	if (json_is_array(at) && json_array_size(at) > 0) {
+		json_array_foreach(at, i, v)
+			rc = rc < 0 ? rc : report_json(job, metric, v, err);
+	} else {
+		rc = report_json(job, metric, at, err);
+	}
+	json_decref(root);
+	return rc;
+}
+
+static int report_figures(struct job *job, const char *output, struct error *err)
+{
+	char *list = xstrdup(knob_text(&job->knobs, "figures")), *rows[ARGS_MOST];
+	int n = split(list, rows, ARGS_MOST), rc = 0;
+
+	for (int i = 0; i < n && rc == 0; i++) {
+		char *from = strchr(rows[i], '\t'), *where = from ? strchr(from + 1, '\t') : NULL;
+
+		if (!where)
+			BUG("a figure without its expression");
+		*from++ = *where++ = '\0';
+		rc = strcmp(from, "json") ? by_regex(job, rows[i], where, output, err)
+					  : by_json(job, rows[i], where, output, err);
+	}
+	free(list);
+	return rc;
+}
+
+/* The last lines of the output go into the record: they are what a person would look at first. */
+static void note_tail(struct job *job, const char *output)
+{
+	size_t n = strlen(output);
+	const char *from = output + (n > 400 ? n - 400 : 0);
+	char *copy = xstrdup(from), *save = NULL;
+
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		job_note(job, "%s", line);
+	free(copy);
+}
+
+static int run(struct job *job, struct error *err)
+{
+	char *list = xstrdup(knob_text(&job->knobs, "argv")), *argv[ARGS_MOST + 1] = { NULL };
+	struct child c = { .deadline = clock_now() + knob(&job->knobs, "timeout"),
+			   .most = (size_t)knob(&job->knobs, "output") };
+	int status = 0, rc;
+
+	split(list, argv, ARGS_MOST);
+	text_init(&c.output);
+	rc = run_program(&c, argv, &status, err);
+	if (rc == 0)
+		note_tail(job, c.output.data);
+	if (rc == 0)
+		rc = check_status(job, status, err);
+	if (rc == 0)
+		rc = report_figures(job, c.output.data, err);
+	text_release(&c.output);
+	free(list);
+	return rc < 0 ? RUN_ERROR : RUN_OK;
+}
+
+const struct check check_program = {
+	.name = "program",
+	.summary = "any other program, described in the spec",
+	.how = "Starts the program without a shell, with a time limit and an output cap, and takes its figures "
+	       "from its output by a JSON path or a regular expression; every match is one sample. Its name in "
+	       "the spec is the name of the check: limits, profiles and reports use that.",
+	.scope = PER_NODE,
+	.occupies = USES_CORES | USES_MEMORY | USES_DISKS,
+	.params = params,
+	.metrics = metrics,
+	.seconds = seconds,
+	.run = run,
+};
