@@ -1,0 +1,209 @@
+/* cmd_run.c - plan, run and resume, with their progress on a terminal. */
+#include "harness/runfolder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct display {
+	int on_terminal;
+	char phase[64];
+	int shown;
+};
+
+static void show_progress(void *arg, const struct progress *p)
+{
+	struct display *d = arg;
+	char left[40], line[120];
+	int n;
+
+	seconds_text(p->left, left, sizeof(left));
+	if (!d->on_terminal)
+		return;
+	n = snprintf(line, sizeof(line), "[%3d%%] %s: %.36s, %d of %d steps%s, about %s left",
+		     p->total ? 100 * p->done / p->total : 100, p->phase, p->step ? p->step : "...", p->done,
+		     p->total, p->failed ? ", some without result" : "", left);
+	fprintf(stderr, "\r\033[K%.*s", n > 79 ? 79 : n, line);
+	d->shown = 1;
+}
+
+static void show_line(void *arg, const char *line)
+{
+	(void)arg;
+	puts(line);
+	fflush(stdout);
+}
+
+static void end_display(const struct display *d)
+{
+	if (d->shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* All formats into the run folder, so the record is whole without further commands. */
+static int write_reports(const struct report_input *in, struct error *err)
+{
+	for (const struct report_format *f = report_formats; f->name; f++) {
+		struct text out;
+		char *path = xasprintf("%s/report.%s", in->run, f->suffix);
+		int rc;
+
+		text_init(&out);
+		f->write(in, &out);
+		rc = file_replace(path, out.data, out.len, err);
+		text_release(&out);
+		free(path);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void print_verdict(const struct report_input *in, int json)
+{
+	struct text out;
+
+	text_init(&out);
+	if (!json) {
+		report_text(in, &out);
+		fputs(out.data, stdout);
+		printf("\nReport: %s/report.html (also .txt .json .xml .csv .prom); journal: %s/journal.jsonl\n",
+		       in->run, in->run);
+	} else {
+		printf("{\"e\":\"verdict\",\"verdict\":\"%s\"}\n", in->judgement->verdict);
+	}
+	text_release(&out);
+}
+
+static int finish(struct runfolder *r, enum control_end end, struct error *err, int json)
+{
+	struct report_input in;
+
+	if (end == CONTROL_FAILED) {
+		fprintf(stderr, "assay: %s\n", err->text);
+		fprintf(stderr, "assay: nothing that was measured is lost; when that is mended: assay resume %s\n",
+			r->path);
+		return EXIT_HARNESS;
+	}
+	run_judge(r);
+	in = run_report_input(r);
+	if (end == CONTROL_STOPPED) {
+		fprintf(stderr, "assay: stopped; the journal is whole. Go on with: assay resume %s\n", r->path);
+		return EXIT_INCOMPLETE;
+	}
+	if (write_reports(&in, err) < 0)
+		return fail_with(EXIT_HARNESS, err);
+	print_verdict(&in, json);
+	return judgement_exit(r->judgement);
+}
+
+static int execute(struct runfolder *r, const struct arguments *a, const char *root)
+{
+	int json = a->value[OPT_JSON] != NULL, quiet = a->value[OPT_QUIET] != NULL;
+	struct display d = { .on_terminal = !json && !quiet && isatty(STDERR_FILENO) };
+	struct control c = {
+		.spec = r->spec, .fleet = r->fleet, .profile = r->profile, .plan = r->plan,
+		.results = r->results, .journal = r->journal,
+		.launcher = launcher_find("local"),
+		.root = root,
+		.progress = show_progress,
+		.line = json ? show_line : NULL,
+		.arg = &d,
+	};
+	struct error err;
+	enum control_end end;
+
+	if (a->value[OPT_LAUNCHER])
+		c.launcher = launcher_find(a->value[OPT_LAUNCHER]);
+	end = control_run(&c, &err);
+	end_display(&d);
+	return finish(r, end, &err, json);
+}
+
+int cmd_run(const struct arguments *a)
+{
+	struct runfolder r = { 0 };
+	struct error err;
+	int rc;
+
+	if (!a->value[OPT_OUT]) {
+		error_set(&err, "-o is missing: the folder for this run");
+		return fail_with(EXIT_USAGE, &err);
+	}
+	if (a->value[OPT_LAUNCHER] && !launcher_find(a->value[OPT_LAUNCHER])) {
+		error_set(&err, "unknown launcher '%s'; this build has: local", a->value[OPT_LAUNCHER]);
+		return fail_with(EXIT_USAGE, &err);
+	}
+	rc = run_from_options(&r, a);
+	if (rc == 0)
+		rc = run_create(&r, a, a->value[OPT_OUT]);
+	if (rc == 0)
+		rc = execute(&r, a, a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "");
+	run_close(&r);
+	return rc;
+}
+
+int cmd_resume(const struct arguments *a)
+{
+	struct runfolder r = { 0 };
+	int rc = run_open(&r, a->words[0], NULL, 1);
+	const char *root;
+
+	if (rc == 0) {
+		root = json_string_value(json_object_get(r.results->head, "root"));
+		rc = execute(&r, a, a->value[OPT_ROOT] ? a->value[OPT_ROOT] : root ? root : "");
+	}
+	run_close(&r);
+	return rc;
+}
+
+/* ---- plan ---- */
+
+static void print_steps(const struct runfolder *r)
+{
+	int phase = -1;
+
+	for (int i = 0; i < r->plan->count; i++) {
+		const struct step *s = &r->plan->steps[i];
+		char took[40], bytes[24];
+
+		if (s->phase != phase)
+			printf("\n%s\n", r->profile->phases[s->phase].name);
+		phase = s->phase;
+		seconds_text(s->seconds, took, sizeof(took));
+		bytes_text(s->writes, bytes, sizeof(bytes));
+		printf("  %-50s %10s%s%s\n", s->id, took, s->writes > 0 ? "  writes " : "",
+		       s->writes > 0 ? bytes : "");
+	}
+}
+
+int cmd_plan(const struct arguments *a)
+{
+	struct runfolder r = { 0 };
+	char took[40], bound[40], bytes[24];
+	int rc = run_from_options(&r, a);
+
+	if (rc == 0 && a->value[OPT_JSON]) {
+		char *json = report_plan_json(r.spec, r.fleet, r.plan);
+
+		puts(json);
+		free(json);
+	} else if (rc == 0) {
+		seconds_text(r.plan->seconds, took, sizeof(took));
+		seconds_text(r.plan->bound, bound, sizeof(bound));
+		bytes_text(r.plan->writes, bytes, sizeof(bytes));
+		printf("%s on %s: %d steps on %d node%s\n", r.profile->name, r.spec->name, r.plan->count,
+		       r.fleet->count, r.fleet->count == 1 ? "" : "s");
+		print_steps(&r);
+		printf("\nexpected time  %s; the busiest resource alone needs %s\n", took, bound);
+		printf("repeats        at most %d of a step whose figures stay inconclusive, not counted above\n",
+		       r.profile->repeat);
+		printf("written        %s to disks%s\n", bytes,
+		       r.options.destroy_data ? ", DATA OF DISKS NAMED BY SERIAL MAY BE DESTROYED"
+					      : ", into files that are removed again");
+		printf("plan           %s\n", r.plan->sha256);
+	}
+	run_close(&r);
+	return rc;
+}

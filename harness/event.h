@@ -1,0 +1,79 @@
+/*
+ * event.h - one line format, on the wire and in the journal.
+ *
+ * A line is one JSON object of at most 1000 bytes with "e" (what it is) first and "c" (CRC-32C of all
+ * bytes before it) last. Agents number their lines ("n"). All events:
+ *
+ *   controller to agent   with  {to, step, k, v}     one knob, or the next piece of it
+ *                         run   {to, step, check, name, unit, deadline}
+ *                         stop  {}
+ *   agent to controller   hello {at, version, pid}
+ *                         fact  {at, step, part, k, v | hole}
+ *                         data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na | hole: why}
+ *                         note  {at, step, text}
+ *                         end   {at, step, word, why, seconds, lines}
+ *   journal only          head  {schema, version, commit, simulated, spec, profile, plan, hosts, ...}
+ *                         start {at, step, t}
+ */
+#ifndef ASSAY_EVENT_H
+#define ASSAY_EVENT_H
+
+#include "harness/base/base.h"
+
+#include <jansson.h>
+
+enum { EVENT_MOST = 1000 };
+
+#define EVENT_KINDS(X)                                                                             \
+	X(EV_WITH, "with")                                                                         \
+	X(EV_RUN, "run")                                                                           \
+	X(EV_STOP, "stop")                                                                         \
+	X(EV_HELLO, "hello")                                                                       \
+	X(EV_FACT, "fact")                                                                         \
+	X(EV_DATA, "data")                                                                         \
+	X(EV_NOTE, "note")                                                                         \
+	X(EV_END, "end")                                                                           \
+	X(EV_HEAD, "head")                                                                         \
+	X(EV_START, "start")
+
+#define EVENT_ENUM(id, word) id,
+enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_COUNT };
+
+/* How a step can end. */
+#define END_WORDS(X)                                                                               \
+	X(END_NONE, "none")                                                                        \
+	X(END_DONE, "done")       /* it ran to its end */                                          \
+	X(END_SKIP, "skip")       /* it cannot run on this node */                                 \
+	X(END_ERROR, "error")     /* it could not measure */                                       \
+	X(END_TIMEOUT, "timeout") /* killed at its deadline */                                     \
+	X(END_CRASH, "crash")     /* its process died */                                           \
+	X(END_STUCK, "stuck")     /* it cannot be killed */                                        \
+	X(END_LOST, "lost")       /* its node or agent went away */
+
+#define END_ENUM(id, word) id,
+enum end_word { END_WORDS(END_ENUM) END_WORD_COUNT };
+
+const char *end_word_name(enum end_word w);
+int end_word_find(const char *name); /* -1: none such */
+
+struct event {
+	enum event_kind kind;
+	json_t *json;            /* owned */
+	const char *at, *step;   /* "" when missing; lent by json */
+};
+
+/* 0, or -1 with err when the line is damaged, too long, or no event. */
+int event_parse(const char *line, size_t len, struct event *ev, struct error *err);
+void event_release(struct event *ev);
+/* Text member of the event, "" when missing or no text. */
+const char *event_text(const struct event *ev, const char *key);
+double event_number(const struct event *ev, const char *key);
+
+/* The line of an object, with checksum and newline; eats the object. NULL with err if over EVENT_MOST. */
+char *event_line(json_t *object, struct error *err);
+json_t *event_new(enum event_kind kind);
+
+/* A text that surely fits into one line with other short members: cut, broken UTF-8 replaced. */
+json_t *event_string(const char *text, size_t most);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * journal.h - RUN/journal.jsonl, written by one controller and read by everyone.
+ *
+ * Appending is one write(2) of whole lines; an `end` is synced. After a crash the file ends in at most
+ * one torn line, which is cut when the run is resumed and left out when it is only read.
+ */
+#ifndef ASSAY_JOURNAL_H
+#define ASSAY_JOURNAL_H
+
+#include "harness/event.h"
+
+struct journal;
+
+/* A new journal in an existing folder; fails if there is one. */
+struct journal *journal_create(const char *run, struct error *err);
+/*
+ * The journal of a run that goes on: locked against a second controller, its torn tail cut (*cut bytes).
+ */
+struct journal *journal_open(const char *run, size_t *cut, struct error *err);
+void journal_close(struct journal *j);
+/* Appends an object; eats it. -1 when the disk refuses: what was written of the line is cut again. */
+int journal_append(struct journal *j, json_t *object, int sync, struct error *err);
+/* Appends a line that came from an agent, as it is, without its newline. */
+int journal_append_line(struct journal *j, const char *line, size_t len, int sync, struct error *err);
+
+/* ---- what a journal says ---- */
+
+struct fact {
+	int step;
+	const char *part, *key, *value, *hole; /* part "" is the node */
+};
+
+struct figure { /* one sample */
+	int step, metric, subject; /* names by results->names */
+	double value;
+};
+
+struct absent {
+	int step, metric, subject, why;
+	int is_hole; /* could not be measured; else there is nothing to measure */
+};
+
+struct step_result {
+	const char *id;
+	enum end_word word;
+	const char *why;
+	double seconds;
+	long lines; /* data and fact lines of this try */
+	int broken; /* a sample was no number */
+};
+
+struct note {
+	const char *at, *step, *text;
+};
+
+struct results {
+	json_t *head; /* the head event */
+	json_t *index; /* of step ids and names, by text */
+	json_t *strings;
+	struct step_result *steps;
+	int step_count;
+	const char **names; /* metrics and subjects */
+	int name_count;
+	struct figure *figures;
+	size_t figure_count;
+	struct fact *facts;
+	size_t fact_count;
+	struct absent *absents;
+	size_t absent_count;
+	struct note *notes;
+	size_t note_count;
+	double started, ended; /* wall clock of the first and last event */
+	size_t torn;           /* bytes of a torn last line */
+	int damaged;           /* lines that could not be read */
+	struct text damage;    /* one sentence a line, for people */
+};
+
+/* NULL with err when there is no journal, or nothing in it that starts a run. */
+struct results *journal_load(const char *run, struct error *err);
+void results_free(struct results *r);
+/* Replays one event into the results; for the controller, which sees them as they come. */
+struct results *results_new(void);
+void results_add(struct results *r, const struct event *ev);
+int results_step(const struct results *r, const char *id); /* index, or -1 */
+
+/* Feeds a whole journal's text; what journal_load does behind the file. For tests and fuzzers. */
+void results_feed(struct results *r, const char *data, size_t len);
+
+#endif

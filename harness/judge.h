@@ -1,0 +1,85 @@
+/*
+ * judge.h - figures against limits. A pure function of spec, fleet, plan and results.
+ *
+ * Every promised figure and every expected fact becomes one finding, born `not-measured`: a planned step
+ * without an `end`, without data, or without a limit stays a hole with a name.
+ */
+#ifndef ASSAY_JUDGE_H
+#define ASSAY_JUDGE_H
+
+#include "harness/journal.h"
+#include "harness/plan.h"
+
+#define VERDICTS(X)                                                                                \
+	X(VERDICT_NOT_MEASURED, "not-measured")                                                    \
+	X(VERDICT_PASS, "pass")                                                                    \
+	X(VERDICT_FAIL, "fail")                                                                    \
+	X(VERDICT_INCONCLUSIVE, "inconclusive")                                                    \
+	X(VERDICT_NOT_APPLICABLE, "not-applicable")                                                \
+	X(VERDICT_WAIVED, "waived")
+
+#define VERDICT_ENUM(id, word) id,
+enum verdict { VERDICTS(VERDICT_ENUM) VERDICT_COUNT };
+const char *verdict_name(enum verdict v);
+
+enum basis { BASIS_NONE, BASIS_FLOOR, BASIS_EXACT };
+
+struct finding {
+	enum verdict verdict;
+	const char *check, *metric, *unit; /* lent by spec and check tables */
+	char *subject;                     /* "n001/disk0" */
+	char *found;                       /* a word instead of a number, or NULL */
+	double value, low, high;
+	int samples;
+	int recorded;                      /* a curve's point: no verdict, no hole */
+	enum basis basis;
+	enum limit_op op;
+	double limit;
+	char *limit_text, *source; /* as the spec writes them; NULL without a limit */
+	struct place at;           /* of the limit in the spec; line 0 if there is none */
+	char *why;                 /* one sentence, or "" */
+	char *next;                /* what to do about it: the command that sets a setting; or "" */
+	int step;                  /* of the plan */
+};
+
+struct judgement {
+	struct finding *items;
+	int count;
+	int of[VERDICT_COUNT];
+	const char *verdict; /* "accepted", "rejected", "incomplete" */
+};
+
+/* Always succeeds: what cannot be judged is a finding that says so. */
+struct judgement *judge(const struct spec *s, const struct fleet *f, const struct plan *p,
+			const struct results *r);
+void judgement_free(struct judgement *j);
+
+/*
+ * Base ids of the steps whose repetition could decide an inconclusive finding; the caller frees the
+ * array, not the strings, which are the plan's.
+ */
+const char **judge_undecided(const struct judgement *j, const struct plan *p, int *count);
+
+/* 0 accepted, 1 rejected, 3 incomplete. */
+int judgement_exit(const struct judgement *j);
+
+/* judge_facts.c: findings about facts. Private to the judge. */
+struct judging {
+	const struct spec *spec;
+	const struct fleet *fleet;
+	const struct plan *plan;
+	const struct results *results;
+	struct judgement *out;
+	int *step_of_plan; /* results' index of a plan step, or -1 */
+	int *plan_of_step; /* and back */
+	size_t *figure_order, *figure_from; /* figures sorted by step; first of each step */
+};
+
+struct finding *judge_add(struct judging *x, int step, const char *check, const char *metric,
+			  const char *unit, const char *local_subject);
+/* "why" of a step that gave nothing, as a sentence; the caller frees it. */
+char *judge_hole(const struct judging *x, int step);
+void judge_inventory(struct judging *x, int step);
+void judge_settings(struct judging *x, int step);
+
+#endif

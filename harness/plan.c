@@ -1,0 +1,408 @@
+/*
+ * plan.c - spec, fleet and profile into steps.
+ *
+ * Steps of one phase that occupy nothing in common run at the same time on a node; the expected time is
+ * found by playing that schedule through, so plan and run cannot tell different stories.
+ */
+#include "harness/plan.h"
+
+#include "harness/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A child gets twice its expected time and this much on top before it is called hung. */
+enum { DEADLINE_SLACK = 30, RESOURCES = 3 };
+
+struct planning {
+	struct plan *plan;
+	const struct spec *spec;
+	const struct fleet *fleet;
+	const struct plan_options *options;
+	const struct profile_check *pc;
+	int phase;
+};
+
+static int is_listed(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *s = list; s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL)
+		if (!strncmp(s, name, n) && (s[n] == ',' || s[n] == '\0'))
+			return 1;
+	return 0;
+}
+
+static int param_index(const struct check *check, const char *name)
+{
+	for (int i = 0; check->params[i].name; i++)
+		if (!strcmp(check->params[i].name, name))
+			return i;
+	return -1;
+}
+
+static int param_count(const struct check *check)
+{
+	int n = 0;
+
+	while (check->params[n].name)
+		n++;
+	return n;
+}
+
+struct knobs step_knobs(const struct step *s)
+{
+	return (struct knobs){ s->check, s->values };
+}
+
+/* Sets a knob of the step to a text that the step owns from now on. */
+static void own_value(struct step *s, const char *name, char *value)
+{
+	int i = param_index(s->check, name);
+
+	if (i < 0)
+		BUG("%s has no knob '%s' for the planner", s->check->name, name);
+	s->values[i] = s->owned[i] = value;
+}
+
+static char *settings_text(const struct spec *spec)
+{
+	struct text t;
+
+	text_init(&t);
+	for (int i = 0; i < spec->setting_count; i++)
+		text_addf(&t, "%s\t%s\n", spec->settings[i].kind, spec->settings[i].name);
+	return text_detach(&t);
+}
+
+static char *argv_text(const struct program *p)
+{
+	struct text t;
+
+	text_init(&t);
+	for (int i = 0; i < p->argc; i++)
+		text_addf(&t, "%s\n", p->argv[i]);
+	return text_detach(&t);
+}
+
+static char *figures_text(const struct program *p)
+{
+	struct text t;
+
+	text_init(&t);
+	for (int i = 0; i < p->figure_count; i++)
+		text_addf(&t, "%s\t%s\t%s\n", p->figures[i].metric,
+			  p->figures[i].from == FROM_JSON ? "json" : "regex", p->figures[i].where);
+	return text_detach(&t);
+}
+
+static char *exits_text(const struct program *p)
+{
+	struct text t;
+
+	text_init(&t);
+	for (int i = 0; i < p->exit_count; i++)
+		text_addf(&t, "%d\n", p->exits[i]);
+	return text_detach(&t);
+}
+
+static void fill_program(struct step *s, const struct program *p)
+{
+	own_value(s, "argv", argv_text(p));
+	own_value(s, "timeout", xasprintf("%.17g s", p->timeout));
+	own_value(s, "output", xasprintf("%.0f B", p->output_most));
+	own_value(s, "exit", exits_text(p));
+	own_value(s, "figures", figures_text(p));
+}
+
+/* What only the spec knows of this disk: where files may go, or which serial may be written to. */
+static void fill_disk(const struct planning *x, struct step *s, const struct node_type *t, int disk)
+{
+	const char *folder = node_type_folder(t, disk), *serial = node_type_serial(t, disk);
+
+	if (folder && param_index(s->check, "folder") >= 0)
+		own_value(s, "folder", xstrdup(folder));
+	if (serial && param_index(s->check, "serial") >= 0)
+		own_value(s, "serial", xstrdup(serial));
+	if (serial && !folder && x->options->destroy_data && param_index(s->check, "destroy") >= 0)
+		own_value(s, "destroy", xstrdup("yes"));
+}
+
+static void fill_knobs(struct step *s, const struct profile_check *pc)
+{
+	for (int k = 0; k < pc->knob_count; k++)
+		s->values[param_index(s->check, pc->knobs[k])] = pc->values[k];
+}
+
+/* PHASE/CHECK/NODE[/DISK], with #ROUND behind the check of a repeat. */
+static char *step_id(const struct step *s, const char *phase, const char *node)
+{
+	const char *disk = s->check->scope == PER_DISK ? s->unit : "";
+
+	if (s->round == 1)
+		return xasprintf("%s/%s/%s%s%s", phase, s->name, node, *disk ? "/" : "", disk);
+	return xasprintf("%s/%s#%d/%s%s%s", phase, s->name, s->round, node, *disk ? "/" : "", disk);
+}
+
+static void estimate(struct step *s)
+{
+	struct knobs k = step_knobs(s);
+
+	s->seconds = s->check->seconds(&k);
+	s->deadline = 2 * s->seconds + DEADLINE_SLACK;
+	s->writes = s->check->writes ? s->check->writes(&k) : 0;
+}
+
+static struct step *add_step(struct plan *p, const struct check *check)
+{
+	struct step *s;
+	size_t n = (size_t)param_count(check) + 1;
+
+	p->steps = grow(p->steps, (size_t)p->count, sizeof(*p->steps));
+	s = &p->steps[p->count++];
+	*s = (struct step){ .check = check, .round = 1 };
+	s->values = xcalloc(n, sizeof(*s->values));
+	s->owned = xcalloc(n, sizeof(*s->owned));
+	return s;
+}
+
+static void plan_step(const struct planning *x, int node, const char *unit, int disk)
+{
+	const struct program *program = spec_program(x->spec, x->pc->name);
+	const struct check *check = check_find(program ? "program" : x->pc->name);
+	const struct node_type *type = &x->spec->nodes[x->fleet->nodes[node].type];
+	struct step *s = add_step(x->plan, check);
+
+	s->name = program ? program->name : check->name;
+	s->phase = x->phase;
+	s->node = node;
+	snprintf(s->unit, sizeof(s->unit), "%s", unit);
+	fill_knobs(s, x->pc);
+	if (program)
+		fill_program(s, program);
+	if (param_index(check, "settings") >= 0)
+		own_value(s, "settings", settings_text(x->spec));
+	if (disk >= 0)
+		fill_disk(x, s, type, disk);
+	s->id = step_id(s, x->plan->profile->phases[x->phase].name, x->fleet->nodes[node].name);
+	s->base = xstrdup(s->id);
+	estimate(s);
+}
+
+static void plan_check(const struct planning *x)
+{
+	const struct check *check = check_find(x->pc->name);
+	char unit[32];
+
+	for (int n = 0; n < x->fleet->count; n++) {
+		const struct node_type *t = &x->spec->nodes[x->fleet->nodes[n].type];
+
+		if (!check || check->scope != PER_DISK) {
+			plan_step(x, n, check ? "" : x->pc->name, -1);
+			continue;
+		}
+		for (int d = 0; d < node_type_count(t, PART_DISK); d++) {
+			snprintf(unit, sizeof(unit), "disk%d", d);
+			plan_step(x, n, unit, d);
+		}
+	}
+}
+
+/* ---- expected time ---- */
+
+struct lane {
+	double end;
+	unsigned occupies;
+};
+
+/* Time of one node's phase when every step starts as soon as what it occupies is free. */
+static double play(const struct plan *p, int phase, int node, double busy[RESOURCES])
+{
+	double free_at[RESOURCES] = { 0 }, last = 0;
+
+	for (int i = 0; i < p->count; i++) {
+		const struct step *s = &p->steps[i];
+		double start = 0;
+
+		if (s->phase != phase || s->node != node || s->round > 1)
+			continue;
+		for (int r = 0; r < RESOURCES; r++)
+			if (s->check->occupies & (1u << r) && free_at[r] > start)
+				start = free_at[r];
+		for (int r = 0; r < RESOURCES; r++) {
+			if (!(s->check->occupies & (1u << r)))
+				continue;
+			free_at[r] = start + s->seconds;
+			busy[r] += s->seconds;
+		}
+		if (start + s->seconds > last)
+			last = start + s->seconds;
+	}
+	return last;
+}
+
+static void expect_time(struct plan *p, int nodes)
+{
+	for (int phase = 0; phase < p->profile->phase_count; phase++) {
+		double longest = 0, bound = 0;
+
+		for (int n = 0; n < nodes; n++) {
+			double busy[RESOURCES] = { 0 }, took = play(p, phase, n, busy);
+
+			longest = took > longest ? took : longest;
+			for (int r = 0; r < RESOURCES; r++)
+				bound = busy[r] > bound ? busy[r] : bound;
+		}
+		p->seconds += longest;
+		p->bound += bound;
+	}
+	for (int i = 0; i < p->count; i++)
+		p->writes += p->steps[i].writes;
+}
+
+static void hash_plan(struct plan *p)
+{
+	struct text t;
+
+	text_init(&t);
+	for (int i = 0; i < p->count; i++) {
+		const struct step *s = &p->steps[i];
+
+		text_addf(&t, "%s\n", s->id);
+		for (int k = 0; s->check->params[k].name; k++)
+			text_addf(&t, " %s=%s\n", s->check->params[k].name,
+				  s->values[k] ? s->values[k] : s->check->params[k].preset);
+	}
+	p->sha256 = hash_text(t.data, t.len);
+	text_release(&t);
+}
+
+static int check_only(const struct profile *p, const char *only, struct error *err)
+{
+	char *list = xstrdup(only), *save = NULL;
+	int rc = 0;
+
+	for (char *name = strtok_r(list, ",", &save); name && !rc; name = strtok_r(NULL, ",", &save)) {
+		int found = 0;
+
+		for (int i = 0; i < p->phase_count; i++)
+			for (int k = 0; k < p->phases[i].check_count; k++)
+				found |= !strcmp(p->phases[i].checks[k].name, name);
+		if (!found)
+			rc = error_set(err, "--only names '%s', which profile %s does not run", name, p->name);
+	}
+	free(list);
+	return rc;
+}
+
+static int check_ids(const struct plan *p, struct error *err)
+{
+	for (int i = 0; i < p->count; i++)
+		for (int k = i + 1; k < p->count && p->steps[k].node == p->steps[i].node; k++)
+			if (!strcmp(p->steps[i].id, p->steps[k].id))
+				return error_set(err, "two steps are called %s: a check may stand only once in a "
+						      "phase, and phases need different names", p->steps[i].id);
+	return 0;
+}
+
+struct plan *plan_build(const struct spec *s, const struct fleet *f, const struct profile *p,
+			const struct plan_options *options, struct error *err)
+{
+	struct plan *plan;
+	struct planning x = { .spec = s, .fleet = f, .options = options };
+
+	if (options->only && check_only(p, options->only, err) < 0)
+		return NULL;
+	plan = xcalloc(1, sizeof(*plan));
+	plan->profile = p;
+	x.plan = plan;
+	for (x.phase = 0; x.phase < p->phase_count; x.phase++)
+		for (int k = 0; k < p->phases[x.phase].check_count; k++) {
+			x.pc = &p->phases[x.phase].checks[k];
+			if (!options->only || is_listed(options->only, x.pc->name))
+				plan_check(&x);
+		}
+	plan->first_count = plan->count;
+	if (plan->count == 0 || check_ids(plan, err) < 0) {
+		if (plan->count == 0)
+			error_set(err, "profile %s plans no step for spec %s", p->name, s->name);
+		plan_free(plan);
+		return NULL;
+	}
+	expect_time(plan, f->count);
+	hash_plan(plan);
+	return plan;
+}
+
+void plan_free(struct plan *p)
+{
+	if (!p)
+		return;
+	for (int i = 0; i < p->count; i++) {
+		for (int k = 0; p->steps[i].check->params[k].name; k++)
+			free(p->steps[i].owned[k]);
+		free(p->steps[i].owned);
+		free(p->steps[i].values);
+		free(p->steps[i].id);
+		free(p->steps[i].base);
+	}
+	free(p->steps);
+	free(p->sha256);
+	free(p);
+}
+
+int plan_find(const struct plan *p, const char *id)
+{
+	for (int i = 0; i < p->count; i++)
+		if (!strcmp(p->steps[i].id, id))
+			return i;
+	return -1;
+}
+
+static int rounds_of(const struct plan *p, const char *base)
+{
+	int rounds = 0;
+
+	for (int i = 0; i < p->count; i++)
+		rounds += !strcmp(p->steps[i].base, base);
+	return rounds;
+}
+
+/* "PHASE/CHECK/NODE" as "PHASE/CHECK#2/NODE". */
+static char *repeat_id(const char *base, int round)
+{
+	const char *slash = strchr(strchr(base, '/') + 1, '/');
+
+	return xasprintf("%.*s#%d%s", (int)(slash - base), base, round, slash);
+}
+
+static void add_repeat(struct plan *p, int first, int round)
+{
+	struct step *s = add_step(p, p->steps[first].check);
+	const struct step *from = &p->steps[first];
+	struct step copy = *from;
+
+	copy.values = s->values;
+	copy.owned = s->owned;
+	memcpy(copy.values, from->values, (size_t)param_count(from->check) * sizeof(*copy.values));
+	copy.round = round;
+	copy.id = repeat_id(from->base, round);
+	copy.base = xstrdup(from->base);
+	*s = copy;
+}
+
+int plan_extend(struct plan *p, const char *const *bases, int count, int most)
+{
+	int added = 0;
+
+	for (int b = 0; b < count; b++) {
+		int first = plan_find(p, bases[b]), rounds = rounds_of(p, bases[b]);
+
+		if (first < 0 || rounds > most)
+			continue;
+		add_repeat(p, first, rounds + 1);
+		added++;
+	}
+	return added;
+}

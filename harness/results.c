@@ -1,0 +1,313 @@
+/*
+ * results.c - a journal replayed into rows.
+ *
+ * A `start` begins a new try of its step and drops what an earlier try left; an `end` that counts more
+ * lines than arrived turns the step into a lost one. So a figure is only ever there when its whole step is.
+ */
+#include "harness/journal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JOURNAL_MOST = 2000 << 20, DAMAGE_SHOWN = 10 };
+
+struct results *results_new(void)
+{
+	struct results *r = xcalloc(1, sizeof(*r));
+
+	r->index = json_object();
+	r->strings = json_array();
+	text_init(&r->damage);
+	return r;
+}
+
+void results_free(struct results *r)
+{
+	if (!r)
+		return;
+	json_decref(r->head);
+	json_decref(r->index);
+	json_decref(r->strings);
+	text_release(&r->damage);
+	free(r->steps);
+	free(r->names);
+	free(r->figures);
+	free(r->facts);
+	free(r->absents);
+	free(r->notes);
+	free(r);
+}
+
+/* A copy of the text that lives as long as the results. */
+static const char *keep(struct results *r, const char *text)
+{
+	json_t *s = json_string(text);
+
+	json_array_append_new(r->strings, s);
+	return json_string_value(s);
+}
+
+static int name_index(struct results *r, const char *text)
+{
+	char *key = xasprintf("n%s", text);
+	json_t *found = json_object_get(r->index, key);
+	int i = r->name_count;
+
+	if (found) {
+		i = (int)json_integer_value(found);
+	} else {
+		json_object_set_new(r->index, key, json_integer(i));
+		r->names = grow(r->names, (size_t)r->name_count, sizeof(*r->names));
+		r->names[r->name_count++] = keep(r, text);
+	}
+	free(key);
+	return i;
+}
+
+int results_step(const struct results *r, const char *id)
+{
+	char *key = xasprintf("s%s", id);
+	json_t *found = json_object_get(r->index, key);
+
+	free(key);
+	return found ? (int)json_integer_value(found) : -1;
+}
+
+static int step_index(struct results *r, const char *id)
+{
+	int i = results_step(r, id);
+	char *key;
+
+	if (i >= 0)
+		return i;
+	key = xasprintf("s%s", id);
+	i = r->step_count++;
+	json_object_set_new(r->index, key, json_integer(i));
+	free(key);
+	r->steps = grow(r->steps, (size_t)i, sizeof(*r->steps));
+	r->steps[i] = (struct step_result){ .id = keep(r, id), .why = "" };
+	return i;
+}
+
+/* Takes the rows of one step out of an array of structs that begin with the step's index. */
+static size_t drop_rows(void *rows, size_t count, size_t size, int step)
+{
+	char *base = rows;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int of;
+
+		memcpy(&of, base + i * size, sizeof(of));
+		if (of == step)
+			continue;
+		if (kept != i)
+			memmove(base + kept * size, base + i * size, size);
+		kept++;
+	}
+	return kept;
+}
+
+static void forget(struct results *r, int step)
+{
+	if (r->steps[step].lines == 0)
+		return;
+	r->figure_count = drop_rows(r->figures, r->figure_count, sizeof(*r->figures), step);
+	r->fact_count = drop_rows(r->facts, r->fact_count, sizeof(*r->facts), step);
+	r->absent_count = drop_rows(r->absents, r->absent_count, sizeof(*r->absents), step);
+	r->steps[step].lines = 0;
+}
+
+static void add_start(struct results *r, const struct event *ev)
+{
+	int step = step_index(r, ev->step);
+
+	forget(r, step);
+	r->steps[step].word = END_NONE;
+	r->steps[step].broken = 0;
+	r->steps[step].why = "";
+}
+
+static void add_sample(struct results *r, int step, int metric, int subject, json_t *v)
+{
+	/* What is no number fails closed: the whole step counts as lost. */
+	if (!json_is_number(v)) {
+		r->steps[step].broken = 1;
+		return;
+	}
+	/* Capacities are powers of two, as grow() keeps them even after rows were dropped. */
+	r->figures = grow(r->figures, r->figure_count, sizeof(*r->figures));
+	r->figures[r->figure_count++] = (struct figure){ step, metric, subject, json_number_value(v) };
+}
+
+static void add_values(struct results *r, const struct event *ev, int step)
+{
+	int metric = name_index(r, event_text(ev, "m"));
+	const char *subject;
+	json_t *samples, *v;
+	size_t i;
+
+	json_object_foreach(json_object_get(ev->json, "v"), subject, samples)
+	{
+		int name = name_index(r, subject);
+
+		json_array_foreach(samples, i, v)
+			add_sample(r, step, metric, name, v);
+	}
+}
+
+static void add_absent(struct results *r, const struct event *ev, int step)
+{
+	int is_hole = json_object_get(ev->json, "hole") != NULL;
+	int metric = name_index(r, event_text(ev, "m")), subject = name_index(r, event_text(ev, "s"));
+	int why = name_index(r, event_text(ev, is_hole ? "hole" : "na"));
+
+	r->absents = grow(r->absents, r->absent_count, sizeof(*r->absents));
+	r->absents[r->absent_count++] = (struct absent){ step, metric, subject, why, is_hole };
+}
+
+static void add_data(struct results *r, const struct event *ev)
+{
+	int step = step_index(r, ev->step);
+
+	r->steps[step].lines++;
+	if (json_object_get(ev->json, "v"))
+		add_values(r, ev, step);
+	else
+		add_absent(r, ev, step);
+}
+
+static void add_fact(struct results *r, const struct event *ev)
+{
+	int step = step_index(r, ev->step);
+	int hole = json_object_get(ev->json, "hole") != NULL;
+
+	r->steps[step].lines++;
+	r->facts = grow(r->facts, r->fact_count, sizeof(*r->facts));
+	r->facts[r->fact_count++] = (struct fact){
+		step,
+		keep(r, event_text(ev, "part")),
+		keep(r, event_text(ev, "k")),
+		hole ? NULL : keep(r, event_text(ev, "v")),
+		hole ? keep(r, event_text(ev, "hole")) : NULL,
+	};
+}
+
+static void add_note(struct results *r, const struct event *ev)
+{
+	r->notes = grow(r->notes, r->note_count, sizeof(*r->notes));
+	r->notes[r->note_count++] = (struct note){
+		keep(r, ev->at), keep(r, ev->step), keep(r, event_text(ev, "text")),
+	};
+}
+
+static void add_end(struct results *r, const struct event *ev)
+{
+	int step = step_index(r, ev->step), word = end_word_find(event_text(ev, "word"));
+	long lines = (long)event_number(ev, "lines");
+	struct step_result *s = &r->steps[step];
+	char why[120];
+
+	s->word = word > END_NONE ? (enum end_word)word : END_LOST;
+	s->seconds = event_number(ev, "seconds");
+	if (s->word == END_DONE && s->broken) {
+		s->word = END_LOST;
+		s->why = "a figure of it is no number";
+		return;
+	}
+	if (s->word == END_DONE && lines != s->lines) {
+		snprintf(why, sizeof(why), "%ld of its %ld lines are missing or damaged in the journal",
+			 lines - s->lines, lines);
+		s->word = END_LOST;
+		s->why = keep(r, why);
+		return;
+	}
+	s->why = keep(r, event_text(ev, "why"));
+}
+
+static void add_head(struct results *r, const struct event *ev)
+{
+	if (!r->head)
+		r->head = json_incref(ev->json);
+}
+
+static void add_nothing(struct results *r, const struct event *ev)
+{
+	(void)r;
+	(void)ev;
+}
+
+void results_add(struct results *r, const struct event *ev)
+{
+	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
+		[EV_WITH] = add_nothing, [EV_RUN] = add_nothing,   [EV_STOP] = add_nothing,
+		[EV_HELLO] = add_nothing, [EV_FACT] = add_fact,    [EV_DATA] = add_data,
+		[EV_NOTE] = add_note,    [EV_END] = add_end,       [EV_HEAD] = add_head,
+		[EV_START] = add_start,
+	};
+	double t = event_number(ev, "t");
+
+	if (t > 0) {
+		r->started = r->started > 0 && r->started < t ? r->started : t;
+		r->ended = t > r->ended ? t : r->ended;
+	}
+	add[ev->kind](r, ev);
+}
+
+static void add_damage(struct results *r, long line, const char *why)
+{
+	if (r->damaged++ < DAMAGE_SHOWN)
+		text_addf(&r->damage, "journal.jsonl:%ld: %s\n", line, why);
+}
+
+void results_feed(struct results *r, const char *data, size_t len)
+{
+	const char *end;
+	struct error err;
+	struct event ev;
+
+	for (long line = 1; len; line++) {
+		size_t n;
+
+		end = memchr(data, '\n', len);
+		if (!end) {
+			r->torn = len;
+			return;
+		}
+		n = (size_t)(end - data);
+		if (event_parse(data, n, &ev, &err) < 0) {
+			add_damage(r, line, err.text);
+		} else {
+			results_add(r, &ev);
+			event_release(&ev);
+		}
+		data = end + 1;
+		len -= n + 1;
+	}
+}
+
+struct results *journal_load(const char *run, struct error *err)
+{
+	char *path = xasprintf("%s/journal.jsonl", run), *data;
+	struct results *r;
+	size_t len;
+
+	data = file_read(path, JOURNAL_MOST, &len, err);
+	free(path);
+	if (!data) {
+		error_prefix(err, "%s is no run folder: ", run);
+		return NULL;
+	}
+	r = results_new();
+	results_feed(r, data, len);
+	free(data);
+	if (r->head)
+		return r;
+	error_set(err, "%s: its journal has no readable head%s%s", run, r->damaged ? ": " : " and no line",
+		  r->damaged ? r->damage.data : "");
+	err->text[strcspn(err->text, "\n")] = '\0';
+	results_free(r);
+	return NULL;
+}

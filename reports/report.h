@@ -1,0 +1,55 @@
+/*
+ * report.h - a run as text, HTML, JSON, JUnit, CSV and Prometheus. The door of reports/.
+ *
+ * A report is a pure function of its input: the same journal and spec give the same bytes, whoever
+ * asks and whenever. Every string of a node is hostile until escaped for its format.
+ */
+#ifndef ASSAY_REPORT_H
+#define ASSAY_REPORT_H
+
+#include "harness/judge.h"
+
+struct report_input {
+	const struct spec *spec;
+	const struct profile *profile;
+	const struct fleet *fleet;
+	const struct plan *plan;
+	const struct results *results;
+	const struct judgement *judgement;
+	const char *run; /* the folder's name, for "how to" lines */
+};
+
+struct report_format {
+	const char *name, *suffix, *summary;
+	void (*write)(const struct report_input *in, struct text *out);
+};
+
+extern const struct report_format report_formats[]; /* ends at name == NULL */
+const struct report_format *report_format_find(const char *name);
+
+/* plan.json; the caller frees it */
+char *report_plan_json(const struct spec *s, const struct fleet *f, const struct plan *p);
+
+/* ---- shared by the formats; private to reports/ ---- */
+
+void report_text(const struct report_input *in, struct text *out);
+void report_json(const struct report_input *in, struct text *out);
+void report_junit(const struct report_input *in, struct text *out);
+void report_csv(const struct report_input *in, struct text *out);
+void report_prometheus(const struct report_input *in, struct text *out);
+void report_html(const struct report_input *in, struct text *out);
+
+/* "182.4 GB/s", a found word, or "-"; and ">= 180 GB/s" or "" */
+void report_value(const struct finding *f, char *out, size_t room);
+void report_limit(const struct finding *f, char *out, size_t room);
+/* One line that says what the verdict means for the reader. */
+const char *report_meaning(const struct report_input *in);
+int report_is_simulated(const struct report_input *in);
+const char *report_head(const struct report_input *in, const char *key);
+/* The value of a fact that the inventory step of this node found, or NULL. */
+const char *report_fact(const struct report_input *in, int node, const char *part, const char *key);
+/* Calls each(arg, node, part) for every part found on every node, in the order of the inventory. */
+void report_parts(const struct report_input *in, void (*each)(void *arg, int node, const char *part),
+		  void *arg);
+
+#endif
