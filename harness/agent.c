@@ -1,8 +1,8 @@
 /*
  * agent.c - one process a node: orders in, children, stamped lines out.
  *
- * A child's lines are taken apart and put together again, never passed on: only data, fact and note get
- * through, with this node's name and that child's step on them, whatever the child wrote there.
+ * A child's lines are taken apart and put together again, never passed on: only data, fact and note
+ * get through, with this node's name and that child's step on them, whatever the child wrote there.
  */
 #include "harness/agent.h"
 
@@ -83,8 +83,9 @@ static void send_note(struct running *r, const char *text)
 	if (r->notes++ >= NOTES_MOST)
 		return json_decref(event);
 	json_object_set_new(event, "step", json_string(r->step));
-	json_object_set_new(event, "text",
-			    event_string(r->notes == NOTES_MOST ? "further lines are left out" : text, 500));
+	json_object_set_new(
+		event, "text",
+		event_string(r->notes == NOTES_MOST ? "further lines are left out" : text, 500));
 	send_event(r->agent, event);
 }
 
@@ -135,7 +136,8 @@ static enum end_word classify(const struct running *r, const struct child_end *e
 	int said = end_word_find(r->end_word);
 
 	if (end->stuck) {
-		snprintf(why, room, "SIGKILL did not end it (%s); this node takes no further steps", end->state);
+		snprintf(why, room, "SIGKILL did not end it (%s); this node takes no further steps",
+			 end->state);
 		return END_STUCK;
 	}
 	if (end->timed_out) {
@@ -147,11 +149,11 @@ static enum end_word classify(const struct running *r, const struct child_end *e
 		return (enum end_word)said;
 	}
 	if (end->signal)
-		snprintf(why, room, "killed by signal %d (%s)%s%s", end->signal, strsignal(end->signal),
-			 *r->last_noise ? ": " : "", r->last_noise);
+		snprintf(why, room, "killed by signal %d (%s)%s%s", end->signal,
+			 strsignal(end->signal), *r->last_noise ? ": " : "", r->last_noise);
 	else
-		snprintf(why, room, "its process left with code %d without an end%s%s", end->exit_code,
-			 *r->last_noise ? ": " : "", r->last_noise);
+		snprintf(why, room, "its process left with code %d without an end%s%s",
+			 end->exit_code, *r->last_noise ? ": " : "", r->last_noise);
 	return END_CRASH;
 }
 
@@ -222,7 +224,8 @@ static struct running *find_or_add(struct agent *a, const char *step)
 
 static void start_child(struct running *r)
 {
-	const char *const argv[] = { "/proc/self/exe", "step", "--root", r->agent->options->root, NULL };
+	const char *const argv[] = { "/proc/self/exe", "step", "--root", r->agent->options->root,
+				     NULL };
 	const struct child_calls calls = { on_child_line, on_child_noise, on_child_ended, r };
 	struct error err;
 

@@ -1,8 +1,8 @@
 /*
  * child.c - child processes by libuv, with an end that always comes.
  *
- * `ended` waits for three things: exit of the process, end of both pipes. A grandchild may hold a pipe
- * open for ever, so after the exit the pipes get two seconds and are then closed.
+ * `ended` waits for three things: exit of the process, end of both pipes. A grandchild may hold a
+ * pipe open for ever, so after the exit the pipes get two seconds and are then closed.
  */
 #include "harness/child.h"
 
@@ -85,7 +85,8 @@ static void read_state(struct child_process *c)
 	snprintf(path, sizeof(path), "/proc/%d/wchan", c->pid);
 	wchan = file_line(path);
 	snprintf(c->end.state, sizeof(c->end.state), "state %c, waiting in %.100s",
-		 stat && strrchr(stat, ')') ? strrchr(stat, ')')[2] : '?', wchan && *wchan ? wchan : "?");
+		 stat && strrchr(stat, ')') ? strrchr(stat, ')')[2] : '?',
+		 wchan && *wchan ? wchan : "?");
 	free(stat);
 	free(wchan);
 }
@@ -217,9 +218,12 @@ void child_close_input(struct child_process *c)
 static int spawn(struct child_process *c, uv_loop_t *loop, const char *const *argv)
 {
 	uv_stdio_container_t stdio[3] = {
-		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&c->in },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->out },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->err },
+		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
+		  .data.stream = (uv_stream_t *)&c->in },
+		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+		  .data.stream = (uv_stream_t *)&c->out },
+		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+		  .data.stream = (uv_stream_t *)&c->err },
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_gone,
@@ -234,7 +238,8 @@ static int spawn(struct child_process *c, uv_loop_t *loop, const char *const *ar
 }
 
 struct child_process *child_start(uv_loop_t *loop, const char *const *argv, const char *input,
-				  double deadline, const struct child_calls *calls, struct error *err)
+				  double deadline, const struct child_calls *calls,
+				  struct error *err)
 {
 	struct child_process *c = xcalloc(1, sizeof(*c));
 	uv_handle_t *const handles[] = { (uv_handle_t *)&c->process, (uv_handle_t *)&c->in,

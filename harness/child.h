@@ -1,9 +1,9 @@
 /*
  * child.h - one child process with a deadline: steps for the agent, agents for the controller.
  *
- * The caller: 1. child_start with its callbacks; 2. gets line() and noise() as output comes; 3. gets
- * ended() exactly once, after the process is gone and its pipes are read to the end, or after it could
- * not be killed; 4. child_free.
+ * The caller: 1. child_start with its callbacks; 2. gets line() and noise() as output comes; 3.
+ * gets ended() exactly once, after the process is gone and its pipes are read to the end, or after
+ * it could not be killed; 4. child_free.
  */
 #ifndef ASSAY_CHILD_H
 #define ASSAY_CHILD_H
@@ -13,7 +13,7 @@
 #include <uv.h>
 
 struct child_end {
-	int exit_code;   /* -1 if killed by a signal */
+	int exit_code; /* -1 if killed by a signal */
 	int signal;
 	int timed_out;   /* killed by us at its deadline */
 	int stopped;     /* killed by us on request */
@@ -32,11 +32,13 @@ struct child_calls {
 };
 
 /*
- * Starts argv in its own session, writes `input` to its standard input and closes it; NULL: keeps it open
- * for child_send. Deadline in seconds; then SIGTERM to the group, 5 s, SIGKILL, 5 s, stuck. NULL with err.
+ * Starts argv in its own session, writes `input` to its standard input and closes it; NULL: keeps
+ * it open for child_send. Deadline in seconds; then SIGTERM to the group, 5 s, SIGKILL, 5 s, stuck.
+ * NULL with err.
  */
 struct child_process *child_start(uv_loop_t *loop, const char *const *argv, const char *input,
-				  double deadline, const struct child_calls *calls, struct error *err);
+				  double deadline, const struct child_calls *calls,
+				  struct error *err);
 /* Queues text for its standard input; what it does not read is lost with it. */
 void child_send(struct child_process *c, const char *text);
 void child_close_input(struct child_process *c); /* after all that was sent */

@@ -50,7 +50,9 @@ int cmd_report(const struct arguments *a)
 	int rc;
 
 	if (!f) {
-		error_set(&err, "unknown format '%.60s'; known: text, html, json, junit, csv, prometheus", name);
+		error_set(&err,
+			  "unknown format '%.60s'; known: text, html, json, junit, csv, prometheus",
+			  name);
 		return fail_with(EXIT_USAGE, &err);
 	}
 	rc = run_open(&r, a->words[0], NULL, 0);

@@ -22,8 +22,8 @@ static void show_progress(void *arg, const struct progress *p)
 	if (!d->on_terminal)
 		return;
 	n = snprintf(line, sizeof(line), "[%3d%%] %s: %.36s, %d of %d steps%s, about %s left",
-		     p->total ? 100 * p->done / p->total : 100, p->phase, p->step ? p->step : "...", p->done,
-		     p->total, p->failed ? ", some without result" : "", left);
+		     p->total ? 100 * p->done / p->total : 100, p->phase, p->step ? p->step : "...",
+		     p->done, p->total, p->failed ? ", some without result" : "", left);
 	fprintf(stderr, "\r\033[K%.*s", n > 79 ? 79 : n, line);
 	d->shown = 1;
 }
@@ -68,7 +68,8 @@ static void print_verdict(const struct report_input *in, int json)
 	if (!json) {
 		report_text(in, &out);
 		fputs(out.data, stdout);
-		printf("\nReport: %s/report.html (also .txt .json .xml .csv .prom); journal: %s/journal.jsonl\n",
+		printf("\nReport: %s/report.html (also .txt .json .xml .csv .prom); journal: "
+		       "%s/journal.jsonl\n",
 		       in->run, in->run);
 	} else {
 		printf("{\"e\":\"verdict\",\"verdict\":\"%s\"}\n", in->judgement->verdict);
@@ -82,14 +83,18 @@ static int finish(struct runfolder *r, enum control_end end, struct error *err, 
 
 	if (end == CONTROL_FAILED) {
 		fprintf(stderr, "assay: %s\n", err->text);
-		fprintf(stderr, "assay: nothing that was measured is lost; when that is mended: assay resume %s\n",
+		fprintf(stderr,
+			"assay: nothing that was measured is lost; when that is mended: assay "
+			"resume %s\n",
 			r->path);
 		return EXIT_HARNESS;
 	}
 	run_judge(r);
 	in = run_report_input(r);
 	if (end == CONTROL_STOPPED) {
-		fprintf(stderr, "assay: stopped; the journal is whole. Go on with: assay resume %s\n", r->path);
+		fprintf(stderr,
+			"assay: stopped; the journal is whole. Go on with: assay resume %s\n",
+			r->path);
 		return EXIT_INCOMPLETE;
 	}
 	if (write_reports(&in, err) < 0)
@@ -103,8 +108,12 @@ static int execute(struct runfolder *r, const struct arguments *a, const char *r
 	int json = a->value[OPT_JSON] != NULL, quiet = a->value[OPT_QUIET] != NULL;
 	struct display d = { .on_terminal = !json && !quiet && isatty(STDERR_FILENO) };
 	struct control c = {
-		.spec = r->spec, .fleet = r->fleet, .profile = r->profile, .plan = r->plan,
-		.results = r->results, .journal = r->journal,
+		.spec = r->spec,
+		.fleet = r->fleet,
+		.profile = r->profile,
+		.plan = r->plan,
+		.results = r->results,
+		.journal = r->journal,
 		.launcher = launcher_find("local"),
 		.root = root,
 		.progress = show_progress,
@@ -132,7 +141,8 @@ int cmd_run(const struct arguments *a)
 		return fail_with(EXIT_USAGE, &err);
 	}
 	if (a->value[OPT_LAUNCHER] && !launcher_find(a->value[OPT_LAUNCHER])) {
-		error_set(&err, "unknown launcher '%s'; this build has: local", a->value[OPT_LAUNCHER]);
+		error_set(&err, "unknown launcher '%s'; this build has: local",
+			  a->value[OPT_LAUNCHER]);
 		return fail_with(EXIT_USAGE, &err);
 	}
 	rc = run_from_options(&r, a);
@@ -193,11 +203,12 @@ int cmd_plan(const struct arguments *a)
 		seconds_text(r.plan->seconds, took, sizeof(took));
 		seconds_text(r.plan->bound, bound, sizeof(bound));
 		bytes_text(r.plan->writes, bytes, sizeof(bytes));
-		printf("%s on %s: %d steps on %d node%s\n", r.profile->name, r.spec->name, r.plan->count,
-		       r.fleet->count, r.fleet->count == 1 ? "" : "s");
+		printf("%s on %s: %d steps on %d node%s\n", r.profile->name, r.spec->name,
+		       r.plan->count, r.fleet->count, r.fleet->count == 1 ? "" : "s");
 		print_steps(&r);
 		printf("\nexpected time  %s; the busiest resource alone needs %s\n", took, bound);
-		printf("repeats        at most %d of a step whose figures stay inconclusive, not counted above\n",
+		printf("repeats        at most %d of a step whose figures stay inconclusive, not "
+		       "counted above\n",
 		       r.profile->repeat);
 		printf("written        %s to disks%s\n", bytes,
 		       r.options.destroy_data ? ", DATA OF DISKS NAMED BY SERIAL MAY BE DESTROYED"

@@ -14,7 +14,8 @@ struct facts {
 	json_t *json;
 };
 
-static void take_fact(void *arg, const char *part, const char *key, const char *value, const char *hole)
+static void take_fact(void *arg, const char *part, const char *key, const char *value,
+		      const char *hole)
 {
 	struct facts *f = arg;
 	json_t *o = json_object_get(f->json, *part ? part : "node");
@@ -115,7 +116,8 @@ static void print_library(const char *folder, const char *title)
 		complaints_init(&c);
 		y = yaml_parse(f->text, strlen(f->text), f->name, &c);
 		about = yaml_get(y, "about");
-		printf("  %-24s %.52s\n", f->name, about && about->kind == YAML_TEXT ? about->text : "");
+		printf("  %-24s %.52s\n", f->name,
+		       about && about->kind == YAML_TEXT ? about->text : "");
 		yaml_delete(y);
 		complaints_release(&c);
 	}
@@ -143,7 +145,8 @@ int cmd_spec_show(const struct arguments *a)
 		fputs(f->text, stdout);
 		return 0;
 	}
-	error_set(&err, "the library has no '%.60s'; `assay spec list` shows the names", a->words[0]);
+	error_set(&err, "the library has no '%.60s'; `assay spec list` shows the names",
+		  a->words[0]);
 	return fail_with(EXIT_USAGE, &err);
 }
 
@@ -153,8 +156,10 @@ int cmd_spec_check(const struct arguments *a)
 
 	if (!s)
 		return EXIT_USAGE;
-	printf("%s: %d parts, %d node types, %d limits, %d settings, %d programs: no mistake found\n", s->name,
-	       s->part_count, s->node_count, s->limit_count, s->setting_count, s->program_count);
+	printf("%s: %d parts, %d node types, %d limits, %d settings, %d programs: no mistake "
+	       "found\n",
+	       s->name, s->part_count, s->node_count, s->limit_count, s->setting_count,
+	       s->program_count);
 	spec_free(s);
 	return 0;
 }
@@ -213,7 +218,8 @@ int cmd_check_list(const struct arguments *a)
 
 static void print_metrics(const struct check *c)
 {
-	static const char *const ways[] = { "median", "every sample", "share of windows", "recorded only" };
+	static const char *const ways[] = { "median", "every sample", "share of windows",
+					    "recorded only" };
 
 	printf("\nfigures\n");
 	for (const struct metric *m = c->metrics; m->name; m++)
@@ -229,7 +235,8 @@ int cmd_check_show(const struct arguments *a)
 	struct error err;
 
 	if (!c) {
-		error_set(&err, "no check is called '%.60s'; `assay check list` shows all", a->words[0]);
+		error_set(&err, "no check is called '%.60s'; `assay check list` shows all",
+			  a->words[0]);
 		return fail_with(EXIT_USAGE, &err);
 	}
 	printf("%s - %s\n\n%s\n\nknobs\n", c->name, c->summary, c->how);

@@ -1,10 +1,10 @@
 /*
  * control.c - one loop around agents, steps and the journal.
  *
- * A phase is a gate: its steps, then repeats of what stayed inconclusive, then the next phase. On a node a
- * step starts as soon as nothing that runs there occupies what it needs, in plan order, which is the very
- * schedule that `assay plan` played through. Lines from agents are believed only as far as they fit: the
- * right node, a step that runs there now, a good checksum.
+ * A phase is a gate: its steps, then repeats of what stayed inconclusive, then the next phase. On a
+ * node a step starts as soon as nothing that runs there occupies what it needs, in plan order,
+ * which is the very schedule that `assay plan` played through. Lines from agents are believed only
+ * as far as they fit: the right node, a step that runs there now, a good checksum.
  */
 #include "harness/control.h"
 
@@ -17,10 +17,10 @@
 #include <string.h>
 
 enum {
-	HELLO_SECONDS = 20,  /* an agent that says nothing this long is lost */
-	LOST_SECONDS = 30,   /* after a step's own deadline and kills, its agent is lost */
-	STOP_SECONDS = 20,   /* for agents to stop their children and leave */
-	PIECE = 140,         /* bytes of a knob in one line: all escaped it still fits */
+	HELLO_SECONDS = 20, /* an agent that says nothing this long is lost */
+	LOST_SECONDS = 30,  /* after a step's own deadline and kills, its agent is lost */
+	STOP_SECONDS = 20,  /* for agents to stop their children and leave */
+	PIECE = 140,        /* bytes of a knob in one line: all escaped it still fits */
 	AGENT_SECONDS = 400 * 86400,
 };
 
@@ -232,7 +232,8 @@ static void start_steps(struct run *r, struct link *l)
 	for (int i = 0; i < r->c->plan->count && !r->stopping; i++) {
 		const struct step *s = &r->c->plan->steps[i];
 
-		if (s->node != l->node || s->phase != r->phase || r->orders[i].ended || r->orders[i].running)
+		if (s->node != l->node || s->phase != r->phase || r->orders[i].ended ||
+		    r->orders[i].running)
 			continue;
 		if (s->check->occupies & (l->busy | waiting))
 			waiting |= s->check->occupies;
@@ -356,7 +357,8 @@ static void on_hello(struct run *r, struct link *l, const struct event *ev)
 	if (strcmp(event_text(ev, "version"), ASSAY_VERSION) ||
 	    strcmp(event_text(ev, "commit"), ASSAY_COMMIT)) {
 		snprintf(why, sizeof(why), "its agent is version %.40s (%.40s), this is %s (%s)",
-			 event_text(ev, "version"), event_text(ev, "commit"), ASSAY_VERSION, ASSAY_COMMIT);
+			 event_text(ev, "version"), event_text(ev, "commit"), ASSAY_VERSION,
+			 ASSAY_COMMIT);
 		retire(r, l, why);
 	}
 }
@@ -368,7 +370,8 @@ static void take_line(struct run *r, struct link *l, const struct event *ev, con
 	int is_end = ev->kind == EV_END;
 
 	if (step < 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
-		note(r, node_name(r, l->node), "sent a line for a step it was not given; it is left out");
+		note(r, node_name(r, l->node),
+		     "sent a line for a step it was not given; it is left out");
 		return;
 	}
 	if (r->c->line)
@@ -404,9 +407,10 @@ static void on_agent_line(void *arg, char *line, size_t len, int cut)
 		return;
 	}
 	if (strcmp(ev.at, node_name(r, l->node)) != 0)
-		note(r, node_name(r, l->node), "sent a line in the name of another node; it is left out");
-	else if (ev.kind == EV_HELLO || ev.kind == EV_FACT || ev.kind == EV_DATA || ev.kind == EV_NOTE ||
-		 ev.kind == EV_END)
+		note(r, node_name(r, l->node),
+		     "sent a line in the name of another node; it is left out");
+	else if (ev.kind == EV_HELLO || ev.kind == EV_FACT || ev.kind == EV_DATA ||
+		 ev.kind == EV_NOTE || ev.kind == EV_END)
 		take_line(r, l, &ev, line, len);
 	event_release(&ev);
 	advance(r);
@@ -432,10 +436,11 @@ static void on_agent_ended(void *arg, const struct child_end *end)
 	uv_timer_stop(&l->hello);
 	if (l->state != NODE_LEAVING && !r->over) {
 		if (end->signal)
-			snprintf(why, sizeof(why), "its agent was killed by signal %d", end->signal);
+			snprintf(why, sizeof(why), "its agent was killed by signal %d",
+				 end->signal);
 		else
-			snprintf(why, sizeof(why), "its agent left with code %d%s%s", end->exit_code,
-				 *l->noise ? ": " : "", l->noise);
+			snprintf(why, sizeof(why), "its agent left with code %d%s%s",
+				 end->exit_code, *l->noise ? ": " : "", l->noise);
 		note(r, node_name(r, l->node), why);
 		retire(r, l, why);
 	}
@@ -587,7 +592,8 @@ enum control_end control_run(struct control *c, struct error *err)
 	uv_timer_init(&r.loop, &r.tick);
 	r.tick.data = &r;
 	uv_timer_start(&r.tick, on_tick, 100, 500);
-	/* Phases that an earlier try finished open the next before any agent is asked for anything. */
+	/* Phases that an earlier try finished open the next before any agent is asked for anything.
+	 */
 	for (int i = 0; i < c->fleet->count; i++)
 		start_agent(&r, i);
 	uv_run(&r.loop, UV_RUN_DEFAULT);

@@ -1,8 +1,8 @@
 /*
  * control.h - runs a plan: agents, phases, deadlines, repeats, and every line into the journal.
  *
- * Nothing here measures or judges by itself; it asks judge() what is undecided and plan_extend() for
- * repeats. It never waits without a deadline.
+ * Nothing here measures or judges by itself; it asks judge() what is undecided and plan_extend()
+ * for repeats. It never waits without a deadline.
  */
 #ifndef ASSAY_CONTROL_H
 #define ASSAY_CONTROL_H
@@ -13,7 +13,7 @@
 /* What happens, for a progress display. Times in seconds. */
 struct progress {
 	const char *phase;
-	const char *step;      /* one that runs now; NULL: none */
+	const char *step; /* one that runs now; NULL: none */
 	int running, done, total;
 	double elapsed, left; /* by the plan's expected times */
 	int failed;           /* steps that did not end in `done` */
@@ -38,8 +38,9 @@ struct control {
 enum control_end { CONTROL_DONE, CONTROL_STOPPED, CONTROL_FAILED };
 
 /*
- * Runs every step that has no end yet. STOPPED after SIGINT or SIGTERM: the journal is whole and the run
- * can be resumed. FAILED with err when the harness itself cannot go on (the journal's disk is full).
+ * Runs every step that has no end yet. STOPPED after SIGINT or SIGTERM: the journal is whole and
+ * the run can be resumed. FAILED with err when the harness itself cannot go on (the journal's disk
+ * is full).
  */
 enum control_end control_run(struct control *c, struct error *err);
 

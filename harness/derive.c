@@ -1,9 +1,9 @@
 /*
  * derive.c - a spec of the machine it runs on.
  *
- * Its inventory is exact; its floors follow from first principles, are far below what a good machine
- * does, and say so: `calibration: uncalibrated`, and the formula as the source of each limit. They catch
- * what is broken, not what is merely slow.
+ * Its inventory is exact; its floors follow from first principles, are far below what a good
+ * machine does, and say so: `calibration: uncalibrated`, and the formula as the source of each
+ * limit. They catch what is broken, not what is merely slow.
  */
 #include "harness/spec.h"
 
@@ -71,8 +71,9 @@ static void put_pattern(struct text *out, const char *s)
 
 /* Facts that make two parts the same kind of thing; serials and places do not. */
 static const char *const shared_facts[] = {
-	"model", "vendor", "cores", "threads", "l1d",   "l2",       "l3",       "vector",   "type",  "size",
-	"speed", "ranks",  "rate",  "layer",   "link_width", "link_gen", "firmware", "microcode", "bus",
+	"model",      "vendor",   "cores",    "threads",   "l1d",   "l2",   "l3",
+	"vector",     "type",     "size",     "speed",     "ranks", "rate", "layer",
+	"link_width", "link_gen", "firmware", "microcode", "bus",
 };
 
 static int is_shared(const char *key)
@@ -147,7 +148,8 @@ static void collect(struct catalogue *c, const struct deriving *d)
 	for (int i = 0; i < d->count; i++) {
 		const char *part = d->facts[i].part;
 
-		if (!*part || !strcmp(part, last) || part_kind_of(part) <= PART_NODE || strlen(part) > 15)
+		if (!*part || !strcmp(part, last) || part_kind_of(part) <= PART_NODE ||
+		    strlen(part) > 15)
 			continue;
 		last = part;
 		add_part(c, d, part);
@@ -156,8 +158,8 @@ static void collect(struct catalogue *c, const struct deriving *d)
 
 /* ---- limits ---- */
 
-static void put_limit(struct deriving *d, int indent, const char *key, const char *op, const char *value,
-		      const char *source)
+static void put_limit(struct deriving *d, int indent, const char *key, const char *op,
+		      const char *value, const char *source)
 {
 	text_addf(&d->out, "%*s%s: {%s: %s, origin: derived, source: ", indent, "", key, op, value);
 	put_quoted(&d->out, source);
@@ -176,28 +178,39 @@ static void put_rows(struct deriving *d, int indent, const struct floor_row *row
 
 /* Interfaces, not flash: what even the slowest disk of its bus must do. */
 static const struct floor_row slow_disk[] = {
-	{ "disk_seq.read", "at_least", "50 MB/s", "half of what one 7200 rpm disk streams on its inner tracks" },
-	{ "disk_seq.write", "at_least", "50 MB/s", "half of what one 7200 rpm disk streams on its inner tracks" },
-	{ "disk_rand.read_qd1", "at_least", "60 IOPS", "8.5 ms seek + 4.2 ms half a turn at 7200 rpm" },
+	{ "disk_seq.read", "at_least", "50 MB/s",
+	  "half of what one 7200 rpm disk streams on its inner tracks" },
+	{ "disk_seq.write", "at_least", "50 MB/s",
+	  "half of what one 7200 rpm disk streams on its inner tracks" },
+	{ "disk_rand.read_qd1", "at_least", "60 IOPS",
+	  "8.5 ms seek + 4.2 ms half a turn at 7200 rpm" },
 	{ "disk_rand.read_qd32", "at_least", "60 IOPS", "not slower than one at a time" },
 	{ "disk_rand.read_qd256", "at_least", "60 IOPS", "not slower than one at a time" },
-	{ "disk_rand.write_qd32", "at_least", "60 IOPS", "8.5 ms seek + 4.2 ms half a turn at 7200 rpm" },
-	{ "disk_latency.p50", "at_most", "20 ms", "8.5 ms seek + 4.2 ms half a turn at 7200 rpm, and as much again" },
+	{ "disk_rand.write_qd32", "at_least", "60 IOPS",
+	  "8.5 ms seek + 4.2 ms half a turn at 7200 rpm" },
+	{ "disk_latency.p50", "at_most", "20 ms",
+	  "8.5 ms seek + 4.2 ms half a turn at 7200 rpm, and as much again" },
 	{ "disk_latency.p99", "at_most", "100 ms", "a handful of seeks in the queue" },
 	{ "disk_latency.p999", "at_most", "500 ms", "a retry of the disk" },
 };
 
 static const struct floor_row nvme_disk[] = {
-	{ "disk_rand.read_qd1", "at_least", "4 kIOPS", "flash page read 100 us + NVMe path 20 us, and as much again" },
-	{ "disk_rand.read_qd32", "at_least", "40 kIOPS", "32 reads of 250 us overlap, a third of that" },
+	{ "disk_rand.read_qd1", "at_least", "4 kIOPS",
+	  "flash page read 100 us + NVMe path 20 us, and as much again" },
+	{ "disk_rand.read_qd32", "at_least", "40 kIOPS",
+	  "32 reads of 250 us overlap, a third of that" },
 	{ "disk_rand.read_qd256", "at_least", "80 kIOPS", "twice the floor at depth 32" },
-	{ "disk_rand.write_qd32", "at_least", "10 kIOPS", "a quarter of the reads: steady state without a cache" },
-	{ "disk_latency.p50", "at_most", "250 us", "flash page read 100 us + NVMe path 20 us, and as much again" },
+	{ "disk_rand.write_qd32", "at_least", "10 kIOPS",
+	  "a quarter of the reads: steady state without a cache" },
+	{ "disk_latency.p50", "at_most", "250 us",
+	  "flash page read 100 us + NVMe path 20 us, and as much again" },
 	{ "disk_latency.p99", "at_most", "2 ms", "a read behind one program of a flash page" },
 	{ "disk_latency.p999", "at_most", "10 ms", "a read behind one erase of a flash block" },
 	{ "disk_health.used", "at_most", "5%", "a disk that is delivered as new has little wear" },
-	{ "disk_health.temperature", "at_most", "75 C", "below the usual composite warning threshold" },
-	{ "disk_health.spare", "at_least", "95%", "a disk that is delivered as new has its spare blocks" },
+	{ "disk_health.temperature", "at_most", "75 C",
+	  "below the usual composite warning threshold" },
+	{ "disk_health.spare", "at_least", "95%",
+	  "a disk that is delivered as new has its spare blocks" },
 };
 
 static void put_disk_limits(struct deriving *d, const struct kind_of_part *k)
@@ -217,7 +230,8 @@ static void put_disk_limits(struct deriving *d, const struct kind_of_part *k)
 		 width * lane[(int)gen]);
 	put_limit(d, 6, "disk_seq.read", "at_least", value, source);
 	snprintf(value, sizeof(value), "%.2f GB/s", 0.1 * width * lane[(int)gen]);
-	snprintf(source, sizeof(source), "0.1 x PCIe gen %g x%g: flash programs far slower than it reads", gen, width);
+	snprintf(source, sizeof(source),
+		 "0.1 x PCIe gen %g x%g: flash programs far slower than it reads", gen, width);
 	put_limit(d, 6, "disk_seq.write", "at_least", value, source);
 	put_rows(d, 6, nvme_disk, ARRAY_SIZE(nvme_disk));
 }
@@ -236,11 +250,14 @@ static double memory_floor(const struct deriving *d, char *how, size_t room)
 	}
 	if (sum > 0) {
 		/* Two modules may share a channel: half of the sum is what is sure. */
-		snprintf(how, room, "0.65 x %.1f GB/s of all modules, halved for two a channel, over %g NUMA nodes",
+		snprintf(how, room,
+			 "0.65 x %.1f GB/s of all modules, halved for two a channel, over %g NUMA "
+			 "nodes",
 			 sum / 1e9, nodes);
 		return 0.65 * sum / 2 / nodes / 1e9;
 	}
-	snprintf(how, room, "%g cores x 10 lines of 64 B in flight / 200 ns, over %g NUMA nodes", cores, nodes);
+	snprintf(how, room, "%g cores x 10 lines of 64 B in flight / 200 ns, over %g NUMA nodes",
+		 cores, nodes);
 	return cores * 10 * 64 / 200 / nodes;
 }
 
@@ -263,8 +280,10 @@ static void put_memory_limits(struct deriving *d)
 
 	for (int remote = 0; remote <= many; remote++)
 		for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
-			snprintf(key, sizeof(key), "memory_bandwidth.%s%s", remote ? "remote_" : "", ops[i].name);
-			snprintf(value, sizeof(value), "%.2f GB/s", floor * ops[i].factor / (remote ? 3 : 1));
+			snprintf(key, sizeof(key), "memory_bandwidth.%s%s", remote ? "remote_" : "",
+				 ops[i].name);
+			snprintf(value, sizeof(value), "%.2f GB/s",
+				 floor * ops[i].factor / (remote ? 3 : 1));
 			snprintf(source, sizeof(source), "%s%s%s", how, ops[i].because,
 				 remote ? ", a third over the socket link" : "");
 			put_limit(d, 2, key, "at_least", value, source);
@@ -272,34 +291,57 @@ static void put_memory_limits(struct deriving *d)
 }
 
 static const struct floor_row node_rows[] = {
-	{ "memory_latency.local", "at_most", "250 ns", "tRC 50 ns + two crossings of the die of 50 ns, and as much again" },
-	{ "memory_latency.local_p99", "at_most", "1500 ns", "a refresh (tRFC 400 ns) and its queue" },
-	{ "memory_latency.remote", "at_most", "450 ns", "the local floor and 200 ns of socket link" },
-	{ "memory_latency.remote_p99", "at_most", "2500 ns", "a refresh (tRFC 400 ns) and its queue" },
+	{ "memory_latency.local", "at_most", "250 ns",
+	  "tRC 50 ns + two crossings of the die of 50 ns, and as much again" },
+	{ "memory_latency.remote", "at_most", "450 ns",
+	  "the local floor and 200 ns of socket link" },
 	{ "pcie_link.aer_corrected", "at_most", "0", "a trained link makes no errors in a minute" },
 };
+
+static const struct floor_row metal_rows[] = {
+	{ "memory_latency.local_p99", "at_most", "1500 ns",
+	  "a refresh (tRFC 400 ns) and its queue" },
+	{ "memory_latency.remote_p99", "at_most", "2500 ns",
+	  "a refresh (tRFC 400 ns) and its queue" },
+};
+
+static const struct floor_row guest_rows[] = {
+	{ "memory_latency.local_p99", "at_most", "50 us",
+	  "a hypervisor may take the core in the middle" },
+	{ "memory_latency.remote_p99", "at_most", "50 us",
+	  "a hypervisor may take the core in the middle" },
+};
+
+static int is_guest(const struct deriving *d)
+{
+	const char *hypervisor = fact(d, "", "hypervisor");
+
+	return hypervisor && strcmp(hypervisor, "none") != 0;
+}
 
 static void put_cpu_limits(struct deriving *d)
 {
 	double cores = number(d, "", "cores");
-	const char *hypervisor = fact(d, "", "hypervisor");
-	int is_virtual = hypervisor && strcmp(hypervisor, "none") != 0;
 
-	text_addf(&d->out, "  cpu_burn.flops: {at_least: %.1f GFLOP/s, share: 90%%, worst: 50%%, origin: derived,\n"
-			   "    source: \"%g cores x 1 GHz x 8 FLOP: one AVX2 FMA port at a low clock\"}\n",
+	text_addf(&d->out,
+		  "  cpu_burn.flops: {at_least: %.1f GFLOP/s, share: 90%%, worst: 50%%, origin: "
+		  "derived,\n"
+		  "    source: \"%g cores x 1 GHz x 8 FLOP: one AVX2 FMA port at a low clock\"}\n",
 		  cores * 8, cores);
 	/* A hypervisor gives the cores to others when it likes; on bare metal nothing should. */
-	text_addf(&d->out, "  cpu_burn.efficiency: {at_least: 85%%, share: %s, origin: derived,\n"
-			   "    source: \"1 by construction; the rest is what %s may take\"}\n",
-		  is_virtual ? "30%, worst: 5%" : "95%, worst: 80%",
-		  is_virtual ? "a hypervisor and its other guests" : "daemons and interrupts");
+	text_addf(&d->out,
+		  "  cpu_burn.efficiency: {at_least: 85%%, share: %s, origin: derived,\n"
+		  "    source: \"1 by construction; the rest is what %s may take\"}\n",
+		  is_guest(d) ? "30%, worst: 5%" : "95%, worst: 80%",
+		  is_guest(d) ? "a hypervisor and its other guests" : "daemons and interrupts");
 }
 
 /* ---- the file ---- */
 
 static void put_node_facts(struct deriving *d)
 {
-	static const char *const words[] = { "vendor", "product", "board", "bios", "kernel", "hypervisor" };
+	static const char *const words[] = { "vendor", "product", "board",
+					     "bios",   "kernel",  "hypervisor" };
 	static const char *const numbers[] = { "sockets", "cores", "threads", "numa_nodes" };
 
 	text_add(&d->out, "    facts:\n");
@@ -348,7 +390,8 @@ static void put_groups(struct deriving *d, const struct catalogue *c)
 			if (part_kind_of(k->first) != kind)
 				continue;
 			if (!any++)
-				text_addf(&d->out, "    %ss:\n", part_kind_name((enum part_kind)kind));
+				text_addf(&d->out, "    %ss:\n",
+					  part_kind_name((enum part_kind)kind));
 			text_addf(&d->out, "      - {part: %s, count: %d", k->name, k->count);
 			if (kind == PART_DISK)
 				put_folder(d, k);
@@ -374,10 +417,14 @@ char *spec_derive(const struct derive_fact *facts, int count, const char *folder
 
 	text_init(&d.out);
 	collect(&c, &d);
-	text_add(&d.out, "# Derived by `assay spec derive` from the machine it ran on. The inventory is exact; the\n"
-			 "# floors come from first principles, catch what is broken and not what is merely slow.\n"
-			 "# Put measured or contracted figures in their place and delete the calibration line.\n"
-			 "assay: spec/1\nname: derived-node\nabout: A node like the one this was derived from.\n"
+	text_add(&d.out, "# Derived by `assay spec derive` from the machine it ran on. The "
+			 "inventory is exact; the\n"
+			 "# floors come from first principles, catch what is broken and not what "
+			 "is merely slow.\n"
+			 "# Put measured or contracted figures in their place and delete the "
+			 "calibration line.\n"
+			 "assay: spec/1\nname: derived-node\nabout: A node like the one this was "
+			 "derived from.\n"
 			 "calibration: uncalibrated\n\n");
 	if (c.count)
 		text_add(&d.out, "parts:\n");
@@ -389,6 +436,7 @@ char *spec_derive(const struct derive_fact *facts, int count, const char *folder
 	text_add(&d.out, "\nlimits:\n");
 	put_memory_limits(&d);
 	put_rows(&d, 2, node_rows, ARRAY_SIZE(node_rows));
+	put_rows(&d, 2, is_guest(&d) ? guest_rows : metal_rows, ARRAY_SIZE(guest_rows));
 	put_cpu_limits(&d);
 	for (int i = 0; i < c.count; i++)
 		free(c.items[i].facts);

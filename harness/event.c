@@ -103,7 +103,8 @@ char *event_line(json_t *object, struct error *err)
 	json_decref(object);
 	n = strlen(json) - 1; /* without the closing brace */
 	if (n + SUM_LEN > EVENT_MOST) {
-		error_set(err, "an event of %zu bytes does not fit into a line of %d", n + SUM_LEN, EVENT_MOST);
+		error_set(err, "an event of %zu bytes does not fit into a line of %d", n + SUM_LEN,
+			  EVENT_MOST);
 		free(json);
 		return NULL;
 	}

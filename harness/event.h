@@ -1,19 +1,17 @@
 /*
  * event.h - one line format, on the wire and in the journal.
  *
- * A line is one JSON object of at most 1000 bytes with "e" (what it is) first and "c" (CRC-32C of all
- * bytes before it) last. Agents number their lines ("n"). All events:
+ * A line is one JSON object of at most 1000 bytes with "e" (what it is) first and "c" (CRC-32C of
+ * all bytes before it) last. Agents number their lines ("n"). All events:
  *
  *   controller to agent   with  {to, step, k, v}     one knob, or the next piece of it
  *                         run   {to, step, check, name, unit, deadline}
  *                         stop  {}
  *   agent to controller   hello {at, version, pid}
  *                         fact  {at, step, part, k, v | hole}
- *                         data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na | hole: why}
- *                         note  {at, step, text}
- *                         end   {at, step, word, why, seconds, lines}
- *   journal only          head  {schema, version, commit, simulated, spec, profile, plan, hosts, ...}
- *                         start {at, step, t}
+ *                         data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na |
+ * hole: why} note  {at, step, text} end   {at, step, word, why, seconds, lines} journal only head
+ * {schema, version, commit, simulated, spec, profile, plan, hosts, ...} start {at, step, t}
  */
 #ifndef ASSAY_EVENT_H
 #define ASSAY_EVENT_H
@@ -58,8 +56,8 @@ int end_word_find(const char *name); /* -1: none such */
 
 struct event {
 	enum event_kind kind;
-	json_t *json;            /* owned */
-	const char *at, *step;   /* "" when missing; lent by json */
+	json_t *json;          /* owned */
+	const char *at, *step; /* "" when missing; lent by json */
 };
 
 /* 0, or -1 with err when the line is damaged, too long, or no event. */
@@ -69,7 +67,8 @@ void event_release(struct event *ev);
 const char *event_text(const struct event *ev, const char *key);
 double event_number(const struct event *ev, const char *key);
 
-/* The line of an object, with checksum and newline; eats the object. NULL with err if over EVENT_MOST. */
+/* The line of an object, with checksum and newline; eats the object. NULL with err if over
+ * EVENT_MOST. */
 char *event_line(json_t *object, struct error *err);
 json_t *event_new(enum event_kind kind);
 

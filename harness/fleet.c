@@ -26,8 +26,10 @@ static int type_of(const struct spec *s, const char *host, struct error *err)
 		if (names(&s->nodes[i], host))
 			return i;
 		if (!s->nodes[i].hosts && open >= 0)
-			return error_set(err, "host %s could be of node type %s or %s: give `hosts` in the spec",
-					 host, s->nodes[open].name, s->nodes[i].name);
+			return error_set(
+				err,
+				"host %s could be of node type %s or %s: give `hosts` in the spec",
+				host, s->nodes[open].name, s->nodes[i].name);
 		if (!s->nodes[i].hosts)
 			open = i;
 	}

@@ -17,8 +17,8 @@ struct fleet {
 };
 
 /*
- * hosts: the names of this run. Each gets the node type whose `hosts` names it, else the one type that
- * names none. NULL with err when a host belongs nowhere.
+ * hosts: the names of this run. Each gets the node type whose `hosts` names it, else the one type
+ * that names none. NULL with err when a host belongs nowhere.
  */
 struct fleet *fleet_build(const struct spec *s, const struct hostlist *hosts, struct error *err);
 void fleet_free(struct fleet *f);

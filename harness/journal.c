@@ -25,8 +25,11 @@ static int lock(int fd, const char *run, struct error *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return error_set(err, "%s belongs to a run that is still going on; watch it with `assay watch "
-				      "%s`", run, run);
+		return error_set(
+			err,
+			"%s belongs to a run that is still going on; watch it with `assay watch "
+			"%s`",
+			run, run);
 	return error_sys(err, "cannot lock the journal of %s", run);
 }
 
@@ -37,8 +40,11 @@ static struct journal *start(const char *run, int flags, struct error *err)
 	struct journal *j = NULL;
 
 	if (fd < 0 && errno == EEXIST)
-		error_set(err, "%s holds a run already; go on with it by `assay resume %s`, or choose another "
-			       "folder", run, run);
+		error_set(err,
+			  "%s holds a run already; go on with it by `assay resume %s`, or choose "
+			  "another "
+			  "folder",
+			  run, run);
 	else if (fd < 0 && errno == ENOENT)
 		error_set(err, "%s is no run folder: it has no journal.jsonl", run);
 	else if (fd < 0)
@@ -135,7 +141,8 @@ int journal_append(struct journal *j, json_t *object, int sync, struct error *er
 	return rc;
 }
 
-int journal_append_line(struct journal *j, const char *line, size_t len, int sync, struct error *err)
+int journal_append_line(struct journal *j, const char *line, size_t len, int sync,
+			struct error *err)
 {
 	char buf[EVENT_MOST + 1];
 

@@ -1,8 +1,8 @@
 /*
  * journal.h - RUN/journal.jsonl, written by one controller and read by everyone.
  *
- * Appending is one write(2) of whole lines; an `end` is synced. After a crash the file ends in at most
- * one torn line, which is cut when the run is resumed and left out when it is only read.
+ * Appending is one write(2) of whole lines; an `end` is synced. After a crash the file ends in at
+ * most one torn line, which is cut when the run is resumed and left out when it is only read.
  */
 #ifndef ASSAY_JOURNAL_H
 #define ASSAY_JOURNAL_H
@@ -14,14 +14,17 @@ struct journal;
 /* A new journal in an existing folder; fails if there is one. */
 struct journal *journal_create(const char *run, struct error *err);
 /*
- * The journal of a run that goes on: locked against a second controller, its torn tail cut (*cut bytes).
+ * The journal of a run that goes on: locked against a second controller, its torn tail cut (*cut
+ * bytes).
  */
 struct journal *journal_open(const char *run, size_t *cut, struct error *err);
 void journal_close(struct journal *j);
-/* Appends an object; eats it. -1 when the disk refuses: what was written of the line is cut again. */
+/* Appends an object; eats it. -1 when the disk refuses: what was written of the line is cut again.
+ */
 int journal_append(struct journal *j, json_t *object, int sync, struct error *err);
 /* Appends a line that came from an agent, as it is, without its newline. */
-int journal_append_line(struct journal *j, const char *line, size_t len, int sync, struct error *err);
+int journal_append_line(struct journal *j, const char *line, size_t len, int sync,
+			struct error *err);
 
 /* ---- what a journal says ---- */
 
@@ -30,7 +33,7 @@ struct fact {
 	const char *part, *key, *value, *hole; /* part "" is the node */
 };
 
-struct figure { /* one sample */
+struct figure {                    /* one sample */
 	int step, metric, subject; /* names by results->names */
 	double value;
 };
@@ -54,7 +57,7 @@ struct note {
 };
 
 struct results {
-	json_t *head; /* the head event */
+	json_t *head;  /* the head event */
 	json_t *index; /* of step ids and names, by text */
 	json_t *strings;
 	struct step_result *steps;

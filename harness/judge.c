@@ -1,9 +1,9 @@
 /*
  * judge.c - figures against limits.
  *
- * A median passes or fails when its whole interval lies on one side of the limit; between, more samples
- * are asked for. Counts pass only if every sample does. Windows of a soak are judged by the share of them
- * in band and by the worst one, never by the best.
+ * A median passes or fails when its whole interval lies on one side of the limit; between, more
+ * samples are asked for. Counts pass only if every sample does. Windows of a soak are judged by the
+ * share of them in band and by the worst one, never by the best.
  */
 #include "harness/judge.h"
 
@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A figure above its ceiling by more than this is a wrong measurement or a wrong spec (methods: links). */
+/* A figure above its ceiling by more than this is a wrong measurement or a wrong spec (methods:
+ * links). */
 #define CEILING_SLACK 1.02
 enum { WINDOWS_LEAST = 6 };
 
@@ -142,7 +143,8 @@ static void by_median(struct finding *f, const double *v, int n, const struct li
 	f->high = m.high;
 	if (!m.sure) {
 		f->verdict = VERDICT_INCONCLUSIVE;
-		say(f, xasprintf("%d samples are too few for a 95%% interval; six is the least", n));
+		say(f,
+		    xasprintf("%d samples are too few for a 95%% interval; six is the least", n));
 	} else if (low && high) {
 		f->verdict = VERDICT_PASS;
 	} else if (!low && !high) {
@@ -190,9 +192,12 @@ static void by_share(struct finding *f, const double *v, int n, const struct lim
 		say(f, xasprintf("%d windows are too few to speak of a share", n));
 		return;
 	}
-	f->verdict = in >= l->share * n && holds(f, worst, worst_limit) ? VERDICT_PASS : VERDICT_FAIL;
-	say(f, xasprintf("%d of %d windows in band (%.1f%%, wanted %.1f%%), worst %.4g %s (wanted %.4g)", in,
-			 n, 100.0 * in / n, 100 * l->share, worst, f->unit, worst_limit));
+	f->verdict =
+		in >= l->share * n && holds(f, worst, worst_limit) ? VERDICT_PASS : VERDICT_FAIL;
+	say(f,
+	    xasprintf(
+		    "%d of %d windows in band (%.1f%%, wanted %.1f%%), worst %.4g %s (wanted %.4g)",
+		    in, n, 100.0 * in / n, 100 * l->share, worst, f->unit, worst_limit));
 }
 
 static void by_nothing(struct finding *f, const double *v, int n, const struct limit *l)
@@ -223,7 +228,8 @@ static void distrust(const struct judging *x, struct finding *f, const struct me
 	    f->value * factor <= ceiling * CEILING_SLACK)
 		return;
 	f->verdict = VERDICT_NOT_MEASURED;
-	say(f, xasprintf("%.4g %s is more than physics allows (%s): the measurement or the spec is wrong",
+	say(f, xasprintf("%.4g %s is more than physics allows (%s): the measurement or the spec is "
+			 "wrong",
 			 f->value, f->unit, how));
 }
 
@@ -288,11 +294,14 @@ static struct sample *collect(const struct judging *x, size_t *count)
 		if (step < 0 || r->steps[g->step].word != END_DONE)
 			continue;
 		s[(*count)++] = (struct sample){
-			plan_find(x->plan, x->plan->steps[step].base), g->metric, g->subject, g->value,
+			plan_find(x->plan, x->plan->steps[step].base),
+			g->metric,
+			g->subject,
+			g->value,
 		};
 	}
-	/* Stable by construction: rows keep the journal's order inside one figure only if qsort does, so the
-	 * judge never depends on the order of samples. */
+	/* Stable by construction: rows keep the journal's order inside one figure only if qsort
+	 * does, so the judge never depends on the order of samples. */
 	qsort(s, *count, sizeof(*s), by_base);
 	return s;
 }
@@ -303,8 +312,8 @@ static const struct metric *step_metrics(const struct judging *x, int step)
 }
 
 /* All figures of one step: samples [from, to). Marks the metrics that came. */
-static void judge_samples(struct judging *x, int step, const struct sample *s, size_t from, size_t to,
-			  char *came)
+static void judge_samples(struct judging *x, int step, const struct sample *s, size_t from,
+			  size_t to, char *came)
 {
 	const struct metric *metrics = step_metrics(x, step);
 	double *v = xcalloc(to - from, sizeof(*v));
@@ -335,7 +344,8 @@ static void judge_absents(struct judging *x, int step, char *came)
 		const char *subject = x->results->names[a->subject];
 		struct finding *f;
 
-		if (a->step != x->step_of_plan[step] || !m || x->results->steps[a->step].word != END_DONE)
+		if (a->step != x->step_of_plan[step] || !m ||
+		    x->results->steps[a->step].word != END_DONE)
 			continue;
 		came[m - metrics] = 1;
 		if (!*subject && s->check->scope == PER_DISK)
@@ -355,7 +365,8 @@ static void judge_missing(struct judging *x, int step, const struct metric *m)
 
 	if (m->judged == RECORDED)
 		return;
-	f = judge_add(x, step, s->name, m->name, m->unit, s->check->scope == PER_DISK ? s->unit : "");
+	f = judge_add(x, step, s->name, m->name, m->unit,
+		      s->check->scope == PER_DISK ? s->unit : "");
 	say(f, judge_hole(x, step));
 }
 
@@ -389,13 +400,35 @@ static void waive(const struct spec *s, struct finding *f)
 	for (int i = 0; i < s->waiver_count; i++) {
 		const struct waiver *w = &s->waivers[i];
 
-		if (f->verdict == VERDICT_PASS || f->verdict == VERDICT_NOT_APPLICABLE || !waives(w->check, f->check) ||
-		    !waives(w->metric, f->metric) || !waives(w->subject, f->subject))
+		if (f->verdict == VERDICT_PASS || f->verdict == VERDICT_NOT_APPLICABLE ||
+		    !waives(w->check, f->check) || !waives(w->metric, f->metric) ||
+		    !waives(w->subject, f->subject))
 			continue;
-		say(f, xasprintf("%s, waived by %s: %s", verdict_name(f->verdict), w->by ? w->by : "?",
-				 w->reason));
+		say(f, xasprintf("%s, waived by %s: %s", verdict_name(f->verdict),
+				 w->by ? w->by : "?", w->reason));
 		f->verdict = VERDICT_WAIVED;
 		return;
+	}
+}
+
+/* Nodes that were bought and are not in the run are holes, when the profile wants the whole fleet.
+ */
+static void judge_fleet(struct judging *x)
+{
+	for (int t = 0; t < x->spec->node_count && x->plan->profile->whole; t++) {
+		const struct node_type *type = &x->spec->nodes[t];
+		struct finding *f;
+		int here = 0;
+
+		for (int i = 0; i < x->fleet->count; i++)
+			here += x->fleet->nodes[i].type == t;
+		if (here >= type->count)
+			continue;
+		f = judge_add(x, 0, "inventory", "nodes", "", "");
+		free(f->subject);
+		f->subject = xstrdup(type->name);
+		say(f, xasprintf("%d nodes of this type were bought, %d are in this run",
+				 type->count, here));
 	}
 }
 
@@ -443,6 +476,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 		judge_step(&x, step, samples, from, to);
 		from = to;
 	}
+	judge_fleet(&x);
 	for (int i = 0; i < x.out->count; i++)
 		waive(s, &x.out->items[i]);
 	conclude(x.out);

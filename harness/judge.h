@@ -1,8 +1,8 @@
 /*
  * judge.h - figures against limits. A pure function of spec, fleet, plan and results.
  *
- * Every promised figure and every expected fact becomes one finding, born `not-measured`: a planned step
- * without an `end`, without data, or without a limit stays a hole with a name.
+ * Every promised figure and every expected fact becomes one finding, born `not-measured`: a planned
+ * step without an `end`, without data, or without a limit stays a hole with a name.
  */
 #ifndef ASSAY_JUDGE_H
 #define ASSAY_JUDGE_H
@@ -31,7 +31,7 @@ struct finding {
 	char *found;                       /* a word instead of a number, or NULL */
 	double value, low, high;
 	int samples;
-	int recorded;                      /* a curve's point: no verdict, no hole */
+	int recorded; /* a curve's point: no verdict, no hole */
 	enum basis basis;
 	enum limit_op op;
 	double limit;
@@ -70,8 +70,8 @@ struct judging {
 	const struct plan *plan;
 	const struct results *results;
 	struct judgement *out;
-	int *step_of_plan; /* results' index of a plan step, or -1 */
-	int *plan_of_step; /* and back */
+	int *step_of_plan;                  /* results' index of a plan step, or -1 */
+	int *plan_of_step;                  /* and back */
 	size_t *figure_order, *figure_from; /* figures sorted by step; first of each step */
 };
 

@@ -1,8 +1,9 @@
 /*
  * judge_facts.c - inventory and settings against what the spec expects.
  *
- * Found parts are matched with bought ones in two rounds: first those that fit in every fact, then, in
- * order, what is left; so one wrong DIMM is named as that DIMM, and does not shift all behind it.
+ * Found parts are matched with bought ones in two rounds: first those that fit in every fact, then,
+ * in order, what is left; so one wrong DIMM is named as that DIMM, and does not shift all behind
+ * it.
  */
 #include "harness/judge.h"
 
@@ -16,7 +17,8 @@ static const struct fact *find_fact(const struct judging *x, int step, const cha
 	for (size_t i = 0; i < x->results->fact_count; i++) {
 		const struct fact *f = &x->results->facts[i];
 
-		if (f->step == x->step_of_plan[step] && !strcmp(f->part, part) && !strcmp(f->key, key))
+		if (f->step == x->step_of_plan[step] && !strcmp(f->part, part) &&
+		    !strcmp(f->key, key))
 			return f;
 	}
 	return NULL;
@@ -63,11 +65,12 @@ static void judge_expect(struct judging *x, int step, const char *part, const st
 
 	expect_limit(f, e->want, source, &e->at);
 	if (!fact || !fact->value) {
-		set_text(&f->why, fact ? xstrdup(fact->hole)
-				       : x->step_of_plan[step] < 0 ||
-						 x->results->steps[x->step_of_plan[step]].word != END_DONE
-					       ? judge_hole(x, step)
-					       : xstrdup("this machine does not say"));
+		set_text(&f->why,
+			 fact ? xstrdup(fact->hole)
+			 : x->step_of_plan[step] < 0 ||
+					 x->results->steps[x->step_of_plan[step]].word != END_DONE
+				 ? judge_hole(x, step)
+				 : xstrdup("this machine does not say"));
 		return;
 	}
 	f->found = xstrdup(fact->value);
@@ -76,7 +79,8 @@ static void judge_expect(struct judging *x, int step, const char *part, const st
 	if (f->verdict == VERDICT_PASS)
 		return;
 	who = identity(x, step, part);
-	set_text(&f->why, xasprintf("found %s, bought %s%s%s", fact->value, e->want, *who ? "; " : "", who));
+	set_text(&f->why,
+		 xasprintf("found %s, bought %s%s%s", fact->value, e->want, *who ? "; " : "", who));
 	free(who);
 }
 
@@ -96,7 +100,8 @@ static int part_number(const char *name, enum part_kind kind)
 	return atoi(name + strlen(part_kind_name(kind)));
 }
 
-static void list_parts(const struct judging *x, int step, enum part_kind kind, struct found_parts *p)
+static void list_parts(const struct judging *x, int step, enum part_kind kind,
+		       struct found_parts *p)
 {
 	*p = (struct found_parts){ 0 };
 	for (size_t i = 0; i < x->results->fact_count; i++) {
@@ -114,7 +119,8 @@ static void list_parts(const struct judging *x, int step, enum part_kind kind, s
 		if (known || p->count == PARTS_MOST)
 			continue;
 		/* keep them by number, whatever the order of the lines */
-		for (at = p->count++; at > 0 && part_number(p->names[at - 1], kind) > part_number(f->part, kind);
+		for (at = p->count++;
+		     at > 0 && part_number(p->names[at - 1], kind) > part_number(f->part, kind);
 		     at--)
 			memcpy(p->names[at], p->names[at - 1], sizeof(p->names[at]));
 		snprintf(p->names[at], sizeof(p->names[at]), "%s", f->part);
@@ -128,7 +134,8 @@ static int fits(const struct judging *x, int step, const char *name, const struc
 	for (int i = 0; i < part->fact_count; i++) {
 		const struct fact *f = find_fact(x, step, name, part->facts[i].key->name);
 
-		if (!f || !f->value || !expect_holds(part->facts[i].key->type, part->facts[i].want, f->value))
+		if (!f || !f->value ||
+		    !expect_holds(part->facts[i].key->type, part->facts[i].want, f->value))
 			return 0;
 	}
 	return 1;
@@ -155,7 +162,8 @@ static void match_round(const struct judging *x, int step, const struct node_typ
 static void judge_count(struct judging *x, int step, const struct node_type *t, enum part_kind kind,
 			const struct found_parts *p, const int *missing)
 {
-	static const char *const metrics[] = { "nodes", "sockets", "numas", "dimms", "gpus", "nics", "disks" };
+	static const char *const metrics[] = { "nodes", "sockets", "numas", "dimms",
+					       "gpus",  "nics",    "disks" };
 	int want = node_type_count(t, kind);
 	struct finding *f = judge_add(x, step, "inventory", metrics[kind], "", "");
 	struct text why;
@@ -201,7 +209,8 @@ static void judge_kind(struct judging *x, int step, const struct node_type *t, e
 		const struct part *part = p.part[i] < 0 ? NULL : &x->spec->parts[p.part[i]];
 
 		for (int k = 0; part && k < part->fact_count; k++)
-			judge_expect(x, step, p.names[i], &part->facts[k], part->source ? part->source : "");
+			judge_expect(x, step, p.names[i], &part->facts[k],
+				     part->source ? part->source : "");
 	}
 	free(missing);
 }

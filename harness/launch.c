@@ -6,7 +6,8 @@
 /* This very program: /proc/self/exe stays right when the file is replaced during a run. */
 static void local(const char *node, const char *root, const char *argv[LAUNCH_ARGS])
 {
-	const char *const words[] = { "/proc/self/exe", "agent", "--node", node, "--root", root, NULL };
+	const char *const words[] = { "/proc/self/exe", "agent", "--node", node,
+				      "--root",         root,    NULL };
 
 	memcpy(argv, words, sizeof(words));
 }

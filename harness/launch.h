@@ -1,8 +1,8 @@
 /*
  * launch.h - how an agent comes to be on a node. One row a launcher.
  *
- * A launcher only says which command starts an agent whose standard input and output are ours; placement,
- * authentication and fan-out belong to the engine behind it.
+ * A launcher only says which command starts an agent whose standard input and output are ours;
+ * placement, authentication and fan-out belong to the engine behind it.
  */
 #ifndef ASSAY_LAUNCH_H
 #define ASSAY_LAUNCH_H

@@ -1,8 +1,8 @@
 /*
  * lint.c - what is wrong with a spec although each line of it is well formed.
  *
- * A threshold that physics cannot reach fails every healthy machine, one in the wrong direction passes
- * every broken one; both are errors here and not surprises on the day of delivery.
+ * A threshold that physics cannot reach fails every healthy machine, one in the wrong direction
+ * passes every broken one; both are errors here and not surprises on the day of delivery.
  */
 #include "harness/theory.h"
 
@@ -24,7 +24,8 @@ static void lint_ceiling(const struct spec *s, const struct limit *limit, struct
 			continue;
 		if (limit->value * factor > ceiling * (1 + 1e-9))
 			complain(c, &limit->at,
-				 "%s.%s at least %s is above the physical ceiling of node type %s: %s",
+				 "%s.%s at least %s is above the physical ceiling of node type %s: "
+				 "%s",
 				 limit->check, limit->metric, limit->text, s->nodes[i].name, how);
 	}
 }
@@ -32,11 +33,15 @@ static void lint_ceiling(const struct spec *s, const struct limit *limit, struct
 static void lint_direction(const struct limit *limit, struct complaints *c)
 {
 	if (limit->of->better == MORE && limit->op == AT_MOST)
-		complain(c, &limit->at, "%s.%s: more is better, so at_most would fail the good and pass the "
-					"bad", limit->check, limit->metric);
+		complain(c, &limit->at,
+			 "%s.%s: more is better, so at_most would fail the good and pass the "
+			 "bad",
+			 limit->check, limit->metric);
 	if (limit->of->better == LESS && limit->op == AT_LEAST)
-		complain(c, &limit->at, "%s.%s: less is better, so at_least would fail the good and pass the "
-					"bad", limit->check, limit->metric);
+		complain(c, &limit->at,
+			 "%s.%s: less is better, so at_least would fail the good and pass the "
+			 "bad",
+			 limit->check, limit->metric);
 	if (limit->of->better == NONE)
 		complain(c, &limit->at, "%s.%s: any but zero is a fault already, it takes no limit",
 			 limit->check, limit->metric);
@@ -47,8 +52,8 @@ static void lint_direction(const struct limit *limit, struct complaints *c)
 static void lint_source(const struct limit *limit, struct complaints *c)
 {
 	if (!limit->source[strspn(limit->source, " \t\n.-?")])
-		complain(c, &limit->at, "%s.%s: the source is empty; say where %s comes from", limit->check,
-			 limit->metric, limit->text);
+		complain(c, &limit->at, "%s.%s: the source is empty; say where %s comes from",
+			 limit->check, limit->metric, limit->text);
 }
 
 static int part_is_used(const struct spec *s, int part)
@@ -90,8 +95,8 @@ static void lint_waivers(const struct spec *s, struct complaints *c)
 			complain(c, &w->at, "the waiver names the unknown check '%s'", w->check);
 		else if (!dynamic && !strpbrk(w->metric ? w->metric : "*", "*?[") &&
 			 !metric_find(metrics, w->metric))
-			complain(c, &w->at, "the waiver names '%s', which %s does not measure", w->metric,
-				 w->check);
+			complain(c, &w->at, "the waiver names '%s', which %s does not measure",
+				 w->metric, w->check);
 	}
 }
 
@@ -104,9 +109,11 @@ void spec_lint(const struct spec *s, struct complaints *c)
 		/* A catalogue of parts is made to be used in part. */
 		if (s->limits[i].part >= 0 && !part_is_used(s, s->limits[i].part) &&
 		    strncmp(s->limits[i].at.file, "parts/", 6) != 0)
-			complain_warning(c, &s->limits[i].at,
-					 "this limit belongs to part '%s', which no node has, so nothing "
-					 "evaluates it", s->parts[s->limits[i].part].name);
+			complain_warning(
+				c, &s->limits[i].at,
+				"this limit belongs to part '%s', which no node has, so nothing "
+				"evaluates it",
+				s->parts[s->limits[i].part].name);
 	}
 	for (int i = 0; i < s->node_count; i++)
 		lint_counts(&s->nodes[i], c);

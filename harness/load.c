@@ -10,7 +10,8 @@ int load_kind(struct load *l, const struct yaml *y, enum yaml_kind kind, const c
 {
 	if (y->kind == kind)
 		return 0;
-	complain(l->c, &y->at, "%s must be %s, not %s", what, kind_words[kind], kind_words[y->kind]);
+	complain(l->c, &y->at, "%s must be %s, not %s", what, kind_words[kind],
+		 kind_words[y->kind]);
 	return -1;
 }
 

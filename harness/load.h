@@ -1,8 +1,8 @@
 /*
  * load.h - maps of a YAML tree into structs by tables. Private to spec.c and profile.c.
  *
- * A table says which keys a map may hold and who reads each; an unknown key is an error that lists the
- * known ones, so a typo can never switch something off unnoticed.
+ * A table says which keys a map may hold and who reads each; an unknown key is an error that lists
+ * the known ones, so a typo can never switch something off unnoticed.
  */
 #ifndef ASSAY_LOAD_H
 #define ASSAY_LOAD_H

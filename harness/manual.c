@@ -38,7 +38,8 @@ static void put_command(const struct command *c)
 
 		printf(".TP\n.B \\-\\-");
 		put(option_name(o));
-		printf("%s%s\n", option_argument(o) ? " " : "", option_argument(o) ? option_argument(o) : "");
+		printf("%s%s\n", option_argument(o) ? " " : "",
+		       option_argument(o) ? option_argument(o) : "");
 		put_line("", option_help(o));
 	}
 	put_line(".PP\nExample:\n.RS\n", c->example);
@@ -49,13 +50,16 @@ int cmd_manual(const struct arguments *a)
 {
 	(void)a;
 	printf(".TH ASSAY 1 \"\" \"assay %s\" \"User commands\"\n", ASSAY_VERSION);
-	printf(".SH NAME\nassay \\- accepts GPU clusters: measures, judges, points at the guilty part\n");
+	printf(".SH NAME\nassay \\- accepts GPU clusters: measures, judges, points at the guilty "
+	       "part\n");
 	printf(".SH SYNOPSIS\n.B assay\nCOMMAND [options]\n.SH COMMANDS\n");
 	for (const struct command *c = commands; c->name; c++)
 		if (!c->hidden)
 			put_command(c);
-	printf(".SH EXIT STATUS\n.TP\n0\naccepted\n.TP\n1\nrejected: a figure failed\n.TP\n2\nusage or spec "
-	       "error\n.TP\n3\nnot accepted, because something was not measured or stayed inconclusive\n.TP\n4\n"
+	printf(".SH EXIT STATUS\n.TP\n0\naccepted\n.TP\n1\nrejected: a figure "
+	       "failed\n.TP\n2\nusage or spec "
+	       "error\n.TP\n3\nnot accepted, because something was not measured or stayed "
+	       "inconclusive\n.TP\n4\n"
 	       "the harness itself failed\n");
 	printf(".SH FILES\n.TP\nRUN/journal.jsonl\nall that was measured, one JSON line an event\n"
 	       ".TP\nRUN/spec.yaml, RUN/profile.yaml\nas used, with everything they extend\n"
@@ -79,7 +83,8 @@ int cmd_completion(const struct arguments *a)
 		}
 		printf("\" ;;\n");
 	}
-	printf("\t\"spec \"*) words=\"list show check derive\" ;;\n\t\"check \"*) words=\"list show\" ;;\n"
+	printf("\t\"spec \"*) words=\"list show check derive\" ;;\n\t\"check \"*) words=\"list "
+	       "show\" ;;\n"
 	       "\t*) words=\"");
 	for (const struct command *c = commands; c->name; c++)
 		if (!c->hidden && !strchr(c->name, ' '))

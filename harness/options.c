@@ -60,7 +60,8 @@ static int take_words(const struct command *c, int argc, char **argv, struct arg
 {
 	for (int i = 0; i < argc; i++) {
 		if (a->word_count == c->most)
-			return error_set(err, "'%.80s' is one word too many; see `assay %s --help`", argv[i], c->name);
+			return error_set(err, "'%.80s' is one word too many; see `assay %s --help`",
+					 argv[i], c->name);
 		a->words[a->word_count++] = argv[i];
 	}
 	if (a->word_count < c->least && !a->value[OPT_HELP])
@@ -78,11 +79,13 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct argum
 	opterr = 0;
 	optind = 1;
 	while ((code = getopt_long(argc, argv, ":o:h", list, NULL)) != -1) {
-		enum opt o = code == 'o' ? OPT_OUT : code == 'h' ? OPT_HELP : (enum opt)(code - 256);
+		enum opt o = code == 'o'   ? OPT_OUT
+			     : code == 'h' ? OPT_HELP
+					   : (enum opt)(code - 256);
 
 		if (code == '?')
-			return error_set(err, "unknown option '%.80s'; see `assay %s --help`", argv[optind - 1],
-					 c->name);
+			return error_set(err, "unknown option '%.80s'; see `assay %s --help`",
+					 argv[optind - 1], c->name);
 		if (code == ':')
 			return error_set(err, "option '%.80s' needs a value", argv[optind - 1]);
 		if (take(a, o, optarg, err) < 0)
@@ -122,8 +125,9 @@ void command_help(const struct command *c)
 		enum opt o = c->options[i];
 		char left[64];
 
-		snprintf(left, sizeof(left), "%s--%s%s%s", o == OPT_OUT ? "-o, " : "", table[o].name,
-			 table[o].argument ? " " : "", table[o].argument ? table[o].argument : "");
+		snprintf(left, sizeof(left), "%s--%s%s%s", o == OPT_OUT ? "-o, " : "",
+			 table[o].name, table[o].argument ? " " : "",
+			 table[o].argument ? table[o].argument : "");
 		printf("  %-26s %s\n", left, table[o].help);
 		if (o == OPT_HELP)
 			break;

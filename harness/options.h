@@ -1,5 +1,6 @@
 /*
- * options.h - the command line as tables: help, parsing, man page and completion all read the same rows.
+ * options.h - the command line as tables: help, parsing, man page and completion all read the same
+ * rows.
  */
 #ifndef ASSAY_OPTIONS_H
 #define ASSAY_OPTIONS_H
@@ -8,20 +9,21 @@
 
 /* name, argument (NULL: a switch), help */
 #define OPTIONS(X)                                                                                 \
-	X(OPT_SPEC, "spec", "SPEC", "what was bought: a file, or a name from `assay spec list`")       \
-	X(OPT_PROFILE, "profile", "PROFILE", "which checks, how long: a file or a name")               \
-	X(OPT_HOSTS, "hosts", "LIST", "nodes: n[001-128], or @FILE; default: this machine")            \
-	X(OPT_LAUNCHER, "launcher", "NAME", "how agents get to the nodes: local")                      \
-	X(OPT_ONLY, "only", "CHECK,...", "leave out all other checks")                                 \
-	X(OPT_SET, "set", "CHECK.KNOB=VALUE", "change a knob; may be given more than once")            \
-	X(OPT_OUT, "out", "PATH", "where the result goes: a new folder for run, else a file")          \
-	X(OPT_DESTROY, "destroy-data", NULL, "allow writing to disks whose serials the spec names")    \
-	X(OPT_FORMAT, "format", "FORMAT", "text, html, json, junit, csv or prometheus")                \
-	X(OPT_JSON, "json", NULL, "print JSON for programs")                                           \
-	X(OPT_FOLDER, "folder", "DIR", "where the derived spec lets disk checks write files")          \
-	X(OPT_ROOT, "root", "DIR", "read a recorded machine under DIR instead of this one")            \
-	X(OPT_NODE, "node", "NAME", "name of the node (used by launchers)")                            \
-	X(OPT_QUIET, "quiet", NULL, "no progress")                                                     \
+	X(OPT_SPEC, "spec", "SPEC", "what was bought: a file, or a name from `assay spec list`")   \
+	X(OPT_PROFILE, "profile", "PROFILE", "which checks, how long: a file or a name")           \
+	X(OPT_HOSTS, "hosts", "LIST", "nodes: n[001-128], or @FILE; default: this machine")        \
+	X(OPT_LAUNCHER, "launcher", "NAME", "how agents get to the nodes: local")                  \
+	X(OPT_ONLY, "only", "CHECK,...", "leave out all other checks")                             \
+	X(OPT_SET, "set", "CHECK.KNOB=VALUE", "change a knob; may be given more than once")        \
+	X(OPT_OUT, "out", "PATH", "where the result goes: a new folder for run, else a file")      \
+	X(OPT_DESTROY, "destroy-data", NULL,                                                       \
+	  "allow writing to disks whose serials the spec names")                                   \
+	X(OPT_FORMAT, "format", "FORMAT", "text, html, json, junit, csv or prometheus")            \
+	X(OPT_JSON, "json", NULL, "print JSON for programs")                                       \
+	X(OPT_FOLDER, "folder", "DIR", "where the derived spec lets disk checks write files")      \
+	X(OPT_ROOT, "root", "DIR", "read a recorded machine under DIR instead of this one")        \
+	X(OPT_NODE, "node", "NAME", "name of the node (used by launchers)")                        \
+	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \
 	X(OPT_HELP, "help", NULL, "this help")
 
 #define OPTION_ENUM(id, name, arg, help) id,
@@ -73,7 +75,13 @@ int cmd_check_show(const struct arguments *a);
 int cmd_manual(const struct arguments *a);
 int cmd_completion(const struct arguments *a);
 
-enum exit_code { EXIT_ACCEPTED = 0, EXIT_REJECTED = 1, EXIT_USAGE = 2, EXIT_INCOMPLETE = 3, EXIT_HARNESS = 4 };
+enum exit_code {
+	EXIT_ACCEPTED = 0,
+	EXIT_REJECTED = 1,
+	EXIT_USAGE = 2,
+	EXIT_INCOMPLETE = 3,
+	EXIT_HARNESS = 4
+};
 
 /* Prints "assay: TEXT" and returns the code. */
 int fail_with(int code, const struct error *err);

@@ -1,8 +1,8 @@
 /*
  * plan.c - spec, fleet and profile into steps.
  *
- * Steps of one phase that occupy nothing in common run at the same time on a node; the expected time is
- * found by playing that schedule through, so plan and run cannot tell different stories.
+ * Steps of one phase that occupy nothing in common run at the same time on a node; the expected
+ * time is found by playing that schedule through, so plan and run cannot tell different stories.
  */
 #include "harness/plan.h"
 
@@ -283,14 +283,16 @@ static int check_only(const struct profile *p, const char *only, struct error *e
 	char *list = xstrdup(only), *save = NULL;
 	int rc = 0;
 
-	for (char *name = strtok_r(list, ",", &save); name && !rc; name = strtok_r(NULL, ",", &save)) {
+	for (char *name = strtok_r(list, ",", &save); name && !rc;
+	     name = strtok_r(NULL, ",", &save)) {
 		int found = 0;
 
 		for (int i = 0; i < p->phase_count; i++)
 			for (int k = 0; k < p->phases[i].check_count; k++)
 				found |= !strcmp(p->phases[i].checks[k].name, name);
 		if (!found)
-			rc = error_set(err, "--only names '%s', which profile %s does not run", name, p->name);
+			rc = error_set(err, "--only names '%s', which profile %s does not run",
+				       name, p->name);
 	}
 	free(list);
 	return rc;
@@ -301,8 +303,11 @@ static int check_ids(const struct plan *p, struct error *err)
 	for (int i = 0; i < p->count; i++)
 		for (int k = i + 1; k < p->count && p->steps[k].node == p->steps[i].node; k++)
 			if (!strcmp(p->steps[i].id, p->steps[k].id))
-				return error_set(err, "two steps are called %s: a check may stand only once in a "
-						      "phase, and phases need different names", p->steps[i].id);
+				return error_set(
+					err,
+					"two steps are called %s: a check may stand only once in a "
+					"phase, and phases need different names",
+					p->steps[i].id);
 	return 0;
 }
 

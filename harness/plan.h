@@ -1,8 +1,8 @@
 /*
  * plan.h - what will be run, in which order, for how long.
  *
- * plan_build is pure: the same spec, fleet and profile give the same steps with the same ids. Resume is
- * "plan again, replay the journal, run what has no end".
+ * plan_build is pure: the same spec, fleet and profile give the same steps with the same ids.
+ * Resume is "plan again, replay the journal, run what has no end".
  */
 #ifndef ASSAY_PLAN_H
 #define ASSAY_PLAN_H
@@ -10,8 +10,8 @@
 #include "harness/fleet.h"
 
 struct step {
-	char *id;         /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
-	char *base;       /* the id of its first round */
+	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
+	char *base; /* the id of its first round */
 	const char *name; /* of the check, or of the program */
 	const struct check *check;
 	int phase, node, round; /* round 1 is the first */
@@ -26,14 +26,14 @@ struct plan {
 	const struct profile *profile; /* lent */
 	struct step *steps;
 	int count;
-	int first_count; /* steps of the first round; the rest are repeats */
+	int first_count;       /* steps of the first round; the rest are repeats */
 	double seconds, bound; /* expected time, and the busiest resource's share of it */
 	double writes;
 	char *sha256; /* of the first round */
 };
 
 struct plan_options {
-	const char *only;  /* "CHECK,CHECK": others are left out; NULL: all */
+	const char *only; /* "CHECK,CHECK": others are left out; NULL: all */
 	int destroy_data; /* disks whose exact serials the spec names may be written to */
 };
 
@@ -41,8 +41,8 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 			const struct plan_options *options, struct error *err);
 void plan_free(struct plan *p);
 /*
- * Adds one repeat of each step in `bases` (base ids) that has had fewer than `most` repeats. Pure like
- * plan_build. Returns how many were added.
+ * Adds one repeat of each step in `bases` (base ids) that has had fewer than `most` repeats. Pure
+ * like plan_build. Returns how many were added.
  */
 int plan_extend(struct plan *p, const char *const *bases, int count, int most);
 /* Index, or -1. */

@@ -79,11 +79,21 @@ static void load_repeat(struct load *l, const struct yaml *y, void *into)
 		complain(l->c, &y->at, "repeat is at most 20");
 }
 
+static void load_fleet(struct load *l, const struct yaml *y, void *into)
+{
+	if (load_kind(l, y, YAML_TEXT, "fleet") < 0)
+		return;
+	if (strcmp(y->text, "whole") != 0 && strcmp(y->text, "part") != 0)
+		complain(l->c, &y->at, "fleet: '%s' is neither whole nor part", y->text);
+	*(int *)into = !strcmp(y->text, "whole");
+}
+
 static const struct field profile_fields[] = {
 	{ "assay", 1, load_schema, 0 },
 	{ "name", 1, load_text, AT(profile, name) },
 	{ "about", 0, load_text, AT(profile, about) },
 	{ "repeat", 0, load_repeat, AT(profile, repeat) },
+	{ "fleet", 0, load_fleet, AT(profile, whole) },
 	{ "phases", 1, load_phases, 0 },
 	{ 0 },
 };
@@ -143,8 +153,9 @@ static void check_knob(const struct check *check, const struct profile_check *pc
 	while (p->name && strcmp(p->name, pc->knobs[k]) != 0)
 		p++;
 	if (!p->name) {
-		complain(c, &pc->value_at[k], "check %s has no knob '%s' (see `assay check show %s`)",
-			 check->name, pc->knobs[k], check->name);
+		complain(c, &pc->value_at[k],
+			 "check %s has no knob '%s' (see `assay check show %s`)", check->name,
+			 pc->knobs[k], check->name);
 		return;
 	}
 	if (p->is_text)
@@ -166,13 +177,16 @@ static void check_one(const struct profile_check *pc, const struct spec *s, stru
 
 	if (spec_program(s, pc->name)) {
 		if (pc->knob_count)
-			complain(c, &pc->at, "program %s has no knobs here; it is described in the spec",
+			complain(c, &pc->at,
+				 "program %s has no knobs here; it is described in the spec",
 				 pc->name);
 		return;
 	}
 	if (!check || !strcmp(check->name, "program")) {
-		complain(c, &pc->at, "unknown check '%s' (see `assay check list`; programs must be in the spec)",
-			 pc->name);
+		complain(
+			c, &pc->at,
+			"unknown check '%s' (see `assay check list`; programs must be in the spec)",
+			pc->name);
 		return;
 	}
 	for (int k = 0; k < pc->knob_count; k++)

@@ -1,5 +1,6 @@
 /*
- * program.c - checks that a site describes in YAML: any other program, its figures and its exit codes.
+ * program.c - checks that a site describes in YAML: any other program, its figures and its exit
+ * codes.
  *
  * To the rest of the harness such a program is a check with the program's name: its figures become
  * metrics, limits are keyed by it, a profile lists it.
@@ -57,7 +58,8 @@ static void check_expression(struct load *l, const struct yaml *y, const struct 
 		complain(l->c, &y->at, "a figure needs either json or regex");
 	for (const char *s = t->json ? t->json : t->regex; s && *s; s++)
 		if (*s == '\n' || *s == '\t') {
-			complain(l->c, &y->at, "write \\n and \\t instead of the characters themselves");
+			complain(l->c, &y->at,
+				 "write \\n and \\t instead of the characters themselves");
 			return;
 		}
 	if (!t->regex)
@@ -70,7 +72,8 @@ static void check_expression(struct load *l, const struct yaml *y, const struct 
 	}
 	if (re.re_nsub != 1)
 		complain(l->c, &yaml_get(y, "regex")->at,
-			 "the expression needs exactly one group ( ) around the number, this has %zu",
+			 "the expression needs exactly one group ( ) around the number, this has "
+			 "%zu",
 			 re.re_nsub);
 	regfree(&re);
 }
@@ -80,7 +83,8 @@ static int name_fits(const char *name)
 	if (!islower((unsigned char)*name))
 		return 0;
 	for (; *name; name++)
-		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '_')
+		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) &&
+		    *name != '_')
 			return 0;
 	return 1;
 }
@@ -102,7 +106,10 @@ static void load_figure(struct load *l, const struct yaml *map, int i, struct pr
 		complain(l->c, &yaml_get(y, "unit")->at, "unknown unit '%s'", t.unit);
 	check_expression(l, y, &t);
 	p->figures[p->figure_count] = (struct program_figure){
-		map->keys[i], t.json ? FROM_JSON : FROM_REGEX, t.json ? t.json : t.regex, y->at,
+		map->keys[i],
+		t.json ? FROM_JSON : FROM_REGEX,
+		t.json ? t.json : t.regex,
+		y->at,
 	};
 	p->metrics[p->figure_count++] = (struct metric){
 		.name = map->keys[i],
@@ -155,7 +162,8 @@ static void load_exits(struct load *l, const struct yaml *y, void *into)
 		if (load_quantity(l, y->items[i], DIM_COUNT, &value) < 0)
 			continue;
 		if (value < 0 || value > 255 || p->exit_count == (int)ARRAY_SIZE(p->exits))
-			complain(l->c, &y->items[i]->at, "exit codes are at most 16 numbers from 0 to 255");
+			complain(l->c, &y->items[i]->at,
+				 "exit codes are at most 16 numbers from 0 to 255");
 		else
 			p->exits[p->exit_count++] = (int)value;
 	}
@@ -194,11 +202,15 @@ void spec_load_programs(struct load *l, const struct yaml *y, void *into)
 	for (int i = 0; i < y->count; i++) {
 		struct program *p = &s->programs[s->program_count++];
 
-		*p = (struct program){ .name = y->keys[i], .at = y->key_at[i], .output_most = 1 << 20 };
+		*p = (struct program){ .name = y->keys[i],
+				       .at = y->key_at[i],
+				       .output_most = 1 << 20 };
 		p->metrics = NULL;
 		if (check_find(p->name) || !name_fits(p->name))
-			complain(l->c, &p->at, "'%s' is the name of a built-in check, or not made of a-z, 0-9 "
-					       "and _", p->name);
+			complain(l->c, &p->at,
+				 "'%s' is the name of a built-in check, or not made of a-z, 0-9 "
+				 "and _",
+				 p->name);
 		load_map(l, y->items[i], "a program", program_fields, p);
 		if (!p->metrics)
 			p->metrics = xcalloc(1, sizeof(*p->metrics));

@@ -1,8 +1,9 @@
 /*
  * results.c - a journal replayed into rows.
  *
- * A `start` begins a new try of its step and drops what an earlier try left; an `end` that counts more
- * lines than arrived turns the step into a lost one. So a figure is only ever there when its whole step is.
+ * A `start` begins a new try of its step and drops what an earlier try left; an `end` that counts
+ * more lines than arrived turns the step into a lost one. So a figure is only ever there when its
+ * whole step is.
  */
 #include "harness/journal.h"
 
@@ -139,7 +140,8 @@ static void add_sample(struct results *r, int step, int metric, int subject, jso
 	}
 	/* Capacities are powers of two, as grow() keeps them even after rows were dropped. */
 	r->figures = grow(r->figures, r->figure_count, sizeof(*r->figures));
-	r->figures[r->figure_count++] = (struct figure){ step, metric, subject, json_number_value(v) };
+	r->figures[r->figure_count++] =
+		(struct figure){ step, metric, subject, json_number_value(v) };
 }
 
 static void add_values(struct results *r, const struct event *ev, int step)
@@ -153,15 +155,15 @@ static void add_values(struct results *r, const struct event *ev, int step)
 	{
 		int name = name_index(r, subject);
 
-		json_array_foreach(samples, i, v)
-			add_sample(r, step, metric, name, v);
+		json_array_foreach(samples, i, v) add_sample(r, step, metric, name, v);
 	}
 }
 
 static void add_absent(struct results *r, const struct event *ev, int step)
 {
 	int is_hole = json_object_get(ev->json, "hole") != NULL;
-	int metric = name_index(r, event_text(ev, "m")), subject = name_index(r, event_text(ev, "s"));
+	int metric = name_index(r, event_text(ev, "m")),
+	    subject = name_index(r, event_text(ev, "s"));
 	int why = name_index(r, event_text(ev, is_hole ? "hole" : "na"));
 
 	r->absents = grow(r->absents, r->absent_count, sizeof(*r->absents));
@@ -199,7 +201,9 @@ static void add_note(struct results *r, const struct event *ev)
 {
 	r->notes = grow(r->notes, r->note_count, sizeof(*r->notes));
 	r->notes[r->note_count++] = (struct note){
-		keep(r, ev->at), keep(r, ev->step), keep(r, event_text(ev, "text")),
+		keep(r, ev->at),
+		keep(r, ev->step),
+		keep(r, event_text(ev, "text")),
 	};
 }
 
@@ -218,7 +222,8 @@ static void add_end(struct results *r, const struct event *ev)
 		return;
 	}
 	if (s->word == END_DONE && lines != s->lines) {
-		snprintf(why, sizeof(why), "%ld of its %ld lines are missing or damaged in the journal",
+		snprintf(why, sizeof(why),
+			 "%ld of its %ld lines are missing or damaged in the journal",
 			 lines - s->lines, lines);
 		s->word = END_LOST;
 		s->why = keep(r, why);
@@ -242,9 +247,9 @@ static void add_nothing(struct results *r, const struct event *ev)
 void results_add(struct results *r, const struct event *ev)
 {
 	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
-		[EV_WITH] = add_nothing, [EV_RUN] = add_nothing,   [EV_STOP] = add_nothing,
-		[EV_HELLO] = add_nothing, [EV_FACT] = add_fact,    [EV_DATA] = add_data,
-		[EV_NOTE] = add_note,    [EV_END] = add_end,       [EV_HEAD] = add_head,
+		[EV_WITH] = add_nothing,  [EV_RUN] = add_nothing, [EV_STOP] = add_nothing,
+		[EV_HELLO] = add_nothing, [EV_FACT] = add_fact,   [EV_DATA] = add_data,
+		[EV_NOTE] = add_note,     [EV_END] = add_end,     [EV_HEAD] = add_head,
 		[EV_START] = add_start,
 	};
 	double t = event_number(ev, "t");
@@ -305,8 +310,8 @@ struct results *journal_load(const char *run, struct error *err)
 	free(data);
 	if (r->head)
 		return r;
-	error_set(err, "%s: its journal has no readable head%s%s", run, r->damaged ? ": " : " and no line",
-		  r->damaged ? r->damage.data : "");
+	error_set(err, "%s: its journal has no readable head%s%s", run,
+		  r->damaged ? ": " : " and no line", r->damaged ? r->damage.data : "");
 	err->text[strcspn(err->text, "\n")] = '\0';
 	results_free(r);
 	return NULL;

@@ -52,7 +52,8 @@ static int set_knob(struct yaml *tree, const char *set, struct error *err)
 	check = xstrndup(set, (size_t)(dot - set));
 	knob_name = xstrndup(dot + 1, (size_t)(eq - dot - 1));
 	for (int i = 0; phases && phases->kind == YAML_LIST && i < phases->count; i++) {
-		struct yaml *checks = yaml_get(phases->items[i], "checks"), *knobs = yaml_get(checks, check);
+		struct yaml *checks = yaml_get(phases->items[i], "checks"),
+			    *knobs = yaml_get(checks, check);
 
 		if (!knobs)
 			continue;
@@ -156,7 +157,8 @@ int run_from_options(struct runfolder *r, const struct arguments *a)
 	return 0;
 }
 
-static int write_tree(const char *folder, const char *name, const struct yaml *tree, struct error *err)
+static int write_tree(const char *folder, const char *name, const struct yaml *tree,
+		      struct error *err)
 {
 	char *path = xasprintf("%s/%s", folder, name), *text = yaml_text(tree);
 	int rc = file_replace(path, text, strlen(text), err);
@@ -179,8 +181,10 @@ static json_t *head_event(const struct runfolder *r, const struct arguments *a)
 	json_object_set_new(head, "plan", json_string(r->plan->sha256));
 	json_object_set_new(head, "steps", json_integer(r->plan->first_count));
 	json_object_set_new(head, "destroy", json_boolean(r->options.destroy_data));
-	json_object_set_new(head, "only", event_string(r->options.only ? r->options.only : "", 200));
-	json_object_set_new(head, "root", event_string(a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", 100));
+	json_object_set_new(head, "only",
+			    event_string(r->options.only ? r->options.only : "", 200));
+	json_object_set_new(head, "root",
+			    event_string(a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", 100));
 	json_object_set_new(head, "t", json_real(clock_wall()));
 	return head;
 }
@@ -202,7 +206,8 @@ static int write_hosts(const struct runfolder *r, const char *path, struct error
 
 static int write_plan(const struct runfolder *r, const char *path, struct error *err)
 {
-	char *file = xasprintf("%s/plan.json", path), *text = report_plan_json(r->spec, r->fleet, r->plan);
+	char *file = xasprintf("%s/plan.json", path),
+	     *text = report_plan_json(r->spec, r->fleet, r->plan);
 	int rc = file_replace(file, text, strlen(text), err);
 
 	free(text);
@@ -228,8 +233,9 @@ int run_create(struct runfolder *r, const struct arguments *a, const char *path)
 	ev.json = head;
 	results_add(r->results, &ev);
 	if (write_tree(path, "spec.yaml", r->spec->tree, &err) < 0 ||
-	    write_tree(path, "profile.yaml", r->profile->tree, &err) < 0 || write_hosts(r, path, &err) < 0 ||
-	    write_plan(r, path, &err) < 0 || journal_append(r->journal, json_incref(head), 1, &err) < 0) {
+	    write_tree(path, "profile.yaml", r->profile->tree, &err) < 0 ||
+	    write_hosts(r, path, &err) < 0 || write_plan(r, path, &err) < 0 ||
+	    journal_append(r->journal, json_incref(head), 1, &err) < 0) {
 		json_decref(head);
 		return fail_with(EXIT_HARNESS, &err);
 	}
@@ -297,14 +303,18 @@ static void replan_repeats(struct runfolder *r)
 static int check_same(const struct runfolder *r, struct error *err)
 {
 	if (strcmp(head_text(r, "version"), ASSAY_VERSION) != 0)
-		return error_set(err, "%s was started by assay %s, this is %s", r->path, head_text(r, "version"),
-				 ASSAY_VERSION);
+		return error_set(err, "%s was started by assay %s, this is %s", r->path,
+				 head_text(r, "version"), ASSAY_VERSION);
 	if (strcmp(head_text(r, "spec"), r->spec->sha256) != 0)
-		return error_set(err, "%s/spec.yaml was changed since the run was started", r->path);
+		return error_set(err, "%s/spec.yaml was changed since the run was started",
+				 r->path);
 	if (strcmp(head_text(r, "profile"), r->profile->sha256) != 0)
-		return error_set(err, "%s/profile.yaml was changed since the run was started", r->path);
+		return error_set(err, "%s/profile.yaml was changed since the run was started",
+				 r->path);
 	if (strcmp(head_text(r, "plan"), r->plan->sha256) != 0)
-		return error_set(err, "%s: the plan comes out otherwise than when the run was started", r->path);
+		return error_set(err,
+				 "%s: the plan comes out otherwise than when the run was started",
+				 r->path);
 	return 0;
 }
 
@@ -320,10 +330,13 @@ int run_open(struct runfolder *r, const char *path, const char *spec_path, int w
 	if (!r->results)
 		return fail_with(EXIT_USAGE, &err);
 	if (cut || r->results->torn)
-		fprintf(stderr, "assay: the journal ends in a torn line of %zu bytes, which is %s\n",
+		fprintf(stderr,
+			"assay: the journal ends in a torn line of %zu bytes, which is %s\n",
 			cut ? cut : r->results->torn, cut ? "cut" : "left out");
 	if (r->results->damaged)
-		fprintf(stderr, "%sassay: %d damaged lines are left out; their steps count as not measured\n",
+		fprintf(stderr,
+			"%sassay: %d damaged lines are left out; their steps count as not "
+			"measured\n",
 			r->results->damage.data, r->results->damaged);
 	r->spec = reload_spec(path, spec_path);
 	r->profile = r->spec ? reload_profile(path) : NULL;
@@ -349,8 +362,13 @@ void run_judge(struct runfolder *r)
 struct report_input run_report_input(const struct runfolder *r)
 {
 	return (struct report_input){
-		.spec = r->spec, .profile = r->profile, .fleet = r->fleet, .plan = r->plan,
-		.results = r->results, .judgement = r->judgement, .run = r->path,
+		.spec = r->spec,
+		.profile = r->profile,
+		.fleet = r->fleet,
+		.plan = r->plan,
+		.results = r->results,
+		.judgement = r->judgement,
+		.run = r->path,
 	};
 }
 

@@ -1,9 +1,9 @@
 /*
- * runfolder.h - everything about one run, put together: from options for a new one, from its folder for
- * an old one.
+ * runfolder.h - everything about one run, put together: from options for a new one, from its folder
+ * for an old one.
  *
- * RUN/ holds journal.jsonl, spec.yaml and profile.yaml as used (with all that they extend), plan.json and
- * the reports. The head event of the journal holds the rest: hosts, options, hashes.
+ * RUN/ holds journal.jsonl, spec.yaml and profile.yaml as used (with all that they extend),
+ * plan.json and the reports. The head event of the journal holds the rest: hosts, options, hashes.
  */
 #ifndef ASSAY_RUNFOLDER_H
 #define ASSAY_RUNFOLDER_H
@@ -26,13 +26,14 @@ struct runfolder {
 	char *only; /* owns options.only of an old run */
 };
 
-/* Spec, profile, hosts and plan from options. 0 or the exit code, with everything said on stderr. */
+/* Spec, profile, hosts and plan from options. 0 or the exit code, with everything said on stderr.
+ */
 int run_from_options(struct runfolder *r, const struct arguments *a);
 /* Makes the folder, writes what is used into it and starts the journal. */
 int run_create(struct runfolder *r, const struct arguments *a, const char *path);
 /*
- * An old run. spec_path NULL: its own spec, and spec, profile and plan must be those of the journal's
- * head. `write`: opens the journal for appending and locks it. 0 or the exit code.
+ * An old run. spec_path NULL: its own spec, and spec, profile and plan must be those of the
+ * journal's head. `write`: opens the journal for appending and locks it. 0 or the exit code.
  */
 int run_open(struct runfolder *r, const char *path, const char *spec_path, int write);
 /* Judges what the results hold. */

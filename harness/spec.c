@@ -1,8 +1,9 @@
 /*
  * spec.c - spec files into struct spec.
  *
- * The file is read twice in spirit: first the tree with all `extends` merged, then tables that turn maps
- * into structs. Limits are keyed "CHECK.METRIC" so that a child spec overrides one by writing its key.
+ * The file is read twice in spirit: first the tree with all `extends` merged, then tables that turn
+ * maps into structs. Limits are keyed "CHECK.METRIC" so that a child spec overrides one by writing
+ * its key.
  */
 #include "harness/spec.h"
 
@@ -83,8 +84,8 @@ static void load_physics(struct load *l, struct part *p, const struct yaml *y)
 		double value;
 
 		if (!key)
-			complain(l->c, &y->key_at[i], "a %s has no physics '%s'", part_kind_name(p->kind),
-				 y->keys[i]);
+			complain(l->c, &y->key_at[i], "a %s has no physics '%s'",
+				 part_kind_name(p->kind), y->keys[i]);
 		else if (load_quantity(l, y->items[i], key->dim, &value) == 0)
 			p->physics[p->physics_count++] =
 				(struct physics){ key, value, y->items[i]->at };
@@ -134,19 +135,24 @@ static int limit_metric(struct load *l, struct limit *limit)
 	const struct metric *metrics = spec_metrics(spec_of(l), limit->check);
 
 	if (!metrics) {
-		complain(l->c, &limit->at, "no check or program is called '%s', so nothing would evaluate "
-					   "this limit", limit->check);
+		complain(l->c, &limit->at,
+			 "no check or program is called '%s', so nothing would evaluate "
+			 "this limit",
+			 limit->check);
 		return -1;
 	}
 	limit->of = metric_find(metrics, limit->metric);
 	if (!limit->of) {
-		complain(l->c, &limit->at, "check %s measures no '%s', so nothing would evaluate this limit",
+		complain(l->c, &limit->at,
+			 "check %s measures no '%s', so nothing would evaluate this limit",
 			 limit->check, limit->metric);
 		return -1;
 	}
 	if (limit->of->judged == RECORDED) {
-		complain(l->c, &limit->at, "%s.%s is recorded only, never judged, so nothing would evaluate "
-					   "this limit", limit->check, limit->metric);
+		complain(l->c, &limit->at,
+			 "%s.%s is recorded only, never judged, so nothing would evaluate "
+			 "this limit",
+			 limit->check, limit->metric);
 		return -1;
 	}
 	return 0;
@@ -169,7 +175,8 @@ static int limit_value(struct load *l, struct limit *limit, const struct limit_t
 		limit->text = texts[i];
 	}
 	if (found != 1) {
-		complain(l->c, &y->at, "a limit needs exactly one of at_least, at_most, exactly; this has %d",
+		complain(l->c, &y->at,
+			 "a limit needs exactly one of at_least, at_most, exactly; this has %d",
 			 found);
 		return -1;
 	}
@@ -202,7 +209,8 @@ static void load_limit(struct load *l, const struct yaml *map, int i, int part)
 	struct limit_text t = { .share = 1, .worst = 1 };
 
 	if (split_key(s, map->keys[i], &limit) < 0) {
-		complain(l->c, &limit.at, "'%s' is not of the form CHECK.METRIC or CHECK.METRIC[SUBJECT]",
+		complain(l->c, &limit.at,
+			 "'%s' is not of the form CHECK.METRIC or CHECK.METRIC[SUBJECT]",
 			 map->keys[i]);
 		return;
 	}
@@ -212,7 +220,8 @@ static void load_limit(struct load *l, const struct yaml *map, int i, int part)
 	if (limit_metric(l, &limit) < 0 || limit_value(l, &limit, &t, y) < 0)
 		return;
 	if ((yaml_get(y, "share") || yaml_get(y, "worst")) && limit.of->judged != BY_SHARE)
-		complain(l->c, &y->at, "%s.%s is no figure of windows: share and worst mean nothing here",
+		complain(l->c, &y->at,
+			 "%s.%s is no figure of windows: share and worst mean nothing here",
 			 limit.check, limit.metric);
 	limit.source = t.source ? t.source : "";
 	limit.origin = t.origin ? t.origin : "";
@@ -264,8 +273,10 @@ static void load_part(struct load *l, const struct yaml *map, int i)
 		return;
 	kind = part_kind_find(t.kind);
 	if (kind < 0 || kind == PART_NODE) {
-		complain(l->c, &p.at, "part '%s' is of the unknown kind '%s' (known: socket, numa, dimm, "
-				      "gpu, nic, disk)", p.name, t.kind);
+		complain(l->c, &p.at,
+			 "part '%s' is of the unknown kind '%s' (known: socket, numa, dimm, "
+			 "gpu, nic, disk)",
+			 p.name, t.kind);
 		return;
 	}
 	p.kind = (enum part_kind)kind;
@@ -313,7 +324,8 @@ static int part_by_name(const struct spec *s, const char *name)
 	return -1;
 }
 
-static void load_group(struct load *l, const struct yaml *y, enum part_kind kind, struct node_type *t)
+static void load_group(struct load *l, const struct yaml *y, enum part_kind kind,
+		       struct node_type *t)
 {
 	struct spec *s = spec_of(l);
 	struct group_texts g = { 0 };
@@ -331,15 +343,23 @@ static void load_group(struct load *l, const struct yaml *y, enum part_kind kind
 		complain(l->c, &y->at, "only disks have folders and serials");
 	for (int i = 0; i < g.folders.count; i++)
 		if (g.folders.items[i][0] != '/')
-			complain(l->c, &yaml_get(y, "folders")->at, "folder '%s' is not an absolute path",
-				 g.folders.items[i]);
+			complain(l->c, &yaml_get(y, "folders")->at,
+				 "folder '%s' is not an absolute path", g.folders.items[i]);
 	t->groups = grow(t->groups, (size_t)t->group_count, sizeof(*t->groups));
 	t->groups[t->group_count++] = (struct group){
-		kind, part, g.count, g.folders.items, g.folders.count, g.serials.items, g.serials.count, y->at,
+		kind,
+		part,
+		g.count,
+		g.folders.items,
+		g.folders.count,
+		g.serials.items,
+		g.serials.count,
+		y->at,
 	};
 }
 
-static void load_groups(struct load *l, const struct yaml *y, enum part_kind kind, struct node_type *t)
+static void load_groups(struct load *l, const struct yaml *y, enum part_kind kind,
+			struct node_type *t)
 {
 	if (load_kind(l, y, YAML_LIST, "a list of parts") < 0)
 		return;
@@ -417,9 +437,12 @@ static void load_nodes(struct load *l, const struct yaml *y, void *into)
 /* ---- settings and waivers ---- */
 
 static const struct field setting_fields[] = {
-	{ "kind", 1, load_text, AT(setting, kind) },     { "name", 0, load_text, AT(setting, name) },
-	{ "is", 1, load_text, AT(setting, want) },       { "source", 1, load_text, AT(setting, source) },
-	{ "fix", 0, load_text, AT(setting, fix) },       { 0 },
+	{ "kind", 1, load_text, AT(setting, kind) },
+	{ "name", 0, load_text, AT(setting, name) },
+	{ "is", 1, load_text, AT(setting, want) },
+	{ "source", 1, load_text, AT(setting, source) },
+	{ "fix", 0, load_text, AT(setting, fix) },
+	{ 0 },
 };
 
 static const struct setting_kind *setting_kind_find(const char *name)
@@ -437,7 +460,8 @@ static void check_setting(struct load *l, const struct setting *s)
 
 	if (k) {
 		if (k->takes && !*s->name)
-			complain(l->c, &s->at, "a setting of kind %s needs a name: %s", s->kind, k->takes);
+			complain(l->c, &s->at, "a setting of kind %s needs a name: %s", s->kind,
+				 k->takes);
 		if (!k->takes && *s->name)
 			complain(l->c, &s->at, "a setting of kind %s takes no name", s->kind);
 		return;
@@ -459,7 +483,8 @@ static void load_settings(struct load *l, const struct yaml *y, void *into)
 	for (int i = 0; i < y->count; i++) {
 		struct setting one = { .name = "", .at = y->items[i]->at };
 
-		if (load_map(l, y->items[i], "a setting", setting_fields, &one) < 0 || !one.kind || !one.want)
+		if (load_map(l, y->items[i], "a setting", setting_fields, &one) < 0 || !one.kind ||
+		    !one.want)
 			continue;
 		check_setting(l, &one);
 		if (strpbrk(one.kind, "\n\t") || strpbrk(one.name, "\n\t"))
@@ -469,9 +494,12 @@ static void load_settings(struct load *l, const struct yaml *y, void *into)
 }
 
 static const struct field waiver_fields[] = {
-	{ "check", 1, load_text, AT(waiver, check) },     { "metric", 0, load_text, AT(waiver, metric) },
-	{ "subject", 0, load_text, AT(waiver, subject) }, { "reason", 1, load_text, AT(waiver, reason) },
-	{ "by", 1, load_text, AT(waiver, by) },           { 0 },
+	{ "check", 1, load_text, AT(waiver, check) },
+	{ "metric", 0, load_text, AT(waiver, metric) },
+	{ "subject", 0, load_text, AT(waiver, subject) },
+	{ "reason", 1, load_text, AT(waiver, reason) },
+	{ "by", 1, load_text, AT(waiver, by) },
+	{ 0 },
 };
 
 static void load_waivers(struct load *l, const struct yaml *y, void *into)
@@ -485,7 +513,8 @@ static void load_waivers(struct load *l, const struct yaml *y, void *into)
 		struct waiver *w = &s->waivers[s->waiver_count];
 
 		w->at = y->items[i]->at;
-		if (load_map(l, y->items[i], "a waiver", waiver_fields, w) == 0 && w->check && w->reason)
+		if (load_map(l, y->items[i], "a waiver", waiver_fields, w) == 0 && w->check &&
+		    w->reason)
 			s->waiver_count++;
 	}
 }
@@ -493,9 +522,12 @@ static void load_waivers(struct load *l, const struct yaml *y, void *into)
 /* ---- the whole ---- */
 
 static const struct field site_fields[] = {
-	{ "name", 0, load_text, AT(site, name) },         { "place", 0, load_text, AT(site, place) },
-	{ "contract", 0, load_text, AT(site, contract) }, { "vendor", 0, load_text, AT(site, vendor) },
-	{ "customer", 0, load_text, AT(site, customer) }, { 0 },
+	{ "name", 0, load_text, AT(site, name) },
+	{ "place", 0, load_text, AT(site, place) },
+	{ "contract", 0, load_text, AT(site, contract) },
+	{ "vendor", 0, load_text, AT(site, vendor) },
+	{ "customer", 0, load_text, AT(site, customer) },
+	{ 0 },
 };
 
 static void load_site(struct load *l, const struct yaml *y, void *into)
@@ -514,7 +546,8 @@ static void load_nothing(struct load *l, const struct yaml *y, void *into)
 {
 	(void)l;
 	(void)y;
-	(void)into; /* read in its own turn: parts and programs must exist before limits name them */
+	(void)into; /* read in its own turn: parts and programs must exist before limits name them
+		     */
 }
 
 /* First pass: what others refer to. */
@@ -572,8 +605,9 @@ static struct yaml *load_named(const char *folder, const char *name, struct comp
 	if (!f && !strcmp(folder, "systems"))
 		f = library_find("parts", name);
 	if (!f) {
-		complain(c, &top, "no file (that needs a '/' or '.yaml') and no name in the library; "
-				  "`assay spec list` shows the names");
+		complain(c, &top,
+			 "no file (that needs a '/' or '.yaml') and no name in the library; "
+			 "`assay spec list` shows the names");
 		return NULL;
 	}
 	label = xasprintf("%s/%s.yaml", f->folder, name);
@@ -604,9 +638,9 @@ static struct yaml *load_base(const char *folder, const struct yaml *up, int dep
 	char *name;
 
 	if (up->kind != YAML_TEXT || depth == EXTENDS_MOST) {
-		complain(c, &up->at, depth == EXTENDS_MOST
-					     ? "more than 16 files extend each other: a circle?"
-					     : "extends takes a name or a list of names");
+		complain(c, &up->at,
+			 depth == EXTENDS_MOST ? "more than 16 files extend each other: a circle?"
+					       : "extends takes a name or a list of names");
 	} else {
 		name = beside(up->at.file, up->text);
 		y = load_chain(folder, name, depth + 1, c);
@@ -709,7 +743,8 @@ double part_fact(const struct part *p, const char *name)
 
 	for (int i = 0; i < p->fact_count; i++)
 		if (!strcmp(p->facts[i].key->name, name) &&
-		    quantity_parse(p->facts[i].want + strspn(p->facts[i].want, "<>= "), &q, &err) == 0)
+		    quantity_parse(p->facts[i].want + strspn(p->facts[i].want, "<>= "), &q, &err) ==
+			    0)
 			return q.value;
 	return -1;
 }
@@ -762,7 +797,8 @@ static int number_holds(const char *want, const char *found)
 	struct quantity a, b;
 	struct error err;
 
-	if (quantity_parse(found, &a, &err) < 0 || quantity_parse(want + op, &b, &err) < 0 || a.dim != b.dim)
+	if (quantity_parse(found, &a, &err) < 0 || quantity_parse(want + op, &b, &err) < 0 ||
+	    a.dim != b.dim)
 		return 0;
 	if (op == 0 || (op == 1 && want[0] == '='))
 		return fabs(a.value - b.value) <= 1e-9 * fabs(b.value);

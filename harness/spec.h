@@ -1,8 +1,8 @@
 /*
  * spec.h - what was bought, and what counts as good.
  *
- * A spec is loaded once and never changed; its strings belong to it. Every item keeps its place in the
- * file for later messages, the linter's and the judge's alike.
+ * A spec is loaded once and never changed; its strings belong to it. Every item keeps its place in
+ * the file for later messages, the linter's and the judge's alike.
  */
 #ifndef ASSAY_SPEC_H
 #define ASSAY_SPEC_H
@@ -34,8 +34,9 @@ struct limit {
 	double value;     /* in the unit of the metric */
 	const char *text; /* as written: "180 GB/s" */
 	const char *source;
-	const char *origin; /* datasheet, measured, derived */
-	double share, worst; /* BY_SHARE figures: share of windows in band, worst window against the limit */
+	const char *origin;  /* datasheet, measured, derived */
+	double share, worst; /* BY_SHARE figures: share of windows in band, worst window against the
+				limit */
 	const struct metric *of;
 	struct place at;
 };
@@ -66,8 +67,9 @@ struct group {
 
 struct node_type {
 	const char *name;
-	const char *hosts; /* host list of the nodes of this type; NULL: all that no other type names */
-	int count;         /* how many were bought; 0: not said */
+	const char *
+		hosts; /* host list of the nodes of this type; NULL: all that no other type names */
+	int count;     /* how many were bought; 0: not said */
 	struct expect *facts;
 	int fact_count;
 	struct group *groups;
@@ -76,8 +78,8 @@ struct node_type {
 };
 
 struct setting {
-	const char *kind, *name; /* name "" when the kind has none */
-	const char *want;        /* as expect.want; "absent" too */
+	const char *kind, *name;  /* name "" when the kind has none */
+	const char *want;         /* as expect.want; "absent" too */
 	const char *source, *fix; /* fix NULL: the usual command of its kind */
 	struct place at;
 };
@@ -155,6 +157,7 @@ struct phase {
 struct profile {
 	const char *name, *about;
 	int repeat; /* rounds of repeat steps for what is inconclusive */
+	int whole;  /* all nodes that were bought must be in the run */
 	struct phase *phases;
 	int phase_count;
 	struct yaml *tree;
@@ -163,8 +166,9 @@ struct profile {
 
 /*
  * spec_load_tree: only the tree, with all `extends` merged; folder is "systems" or "profiles".
- * name_or_path: a file if it has a '/' or ends in .yaml, else a name in the library. NULL when something
- * is wrong; everything that is wrong goes to c at once. What is only doubtful goes there as a warning.
+ * name_or_path: a file if it has a '/' or ends in .yaml, else a name in the library. NULL when
+ * something is wrong; everything that is wrong goes to c at once. What is only doubtful goes there
+ * as a warning.
  */
 struct yaml *spec_load_tree(const char *folder, const char *name, struct complaints *c);
 struct spec *spec_load(const char *name_or_path, struct complaints *c);

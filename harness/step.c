@@ -1,9 +1,9 @@
 /*
  * step.c - the child process that runs one step.
  *
- * It reads its `with` and `run` lines, opens the machine, runs the check and prints `data`, `fact` and
- * `note` lines, the last one an `end`. Standard output is set aside for those lines first: whatever a
- * library prints goes to standard error, where it harms nobody.
+ * It reads its `with` and `run` lines, opens the machine, runs the check and prints `data`, `fact`
+ * and `note` lines, the last one an `end`. Standard output is set aside for those lines first:
+ * whatever a library prints goes to standard error, where it harms nobody.
  */
 #include "harness/agent.h"
 #include "harness/checks/check.h"
@@ -64,13 +64,15 @@ static void send_samples(struct child *c, const char *metric, const char *subjec
 	send_event(c, event);
 }
 
-static void on_figure(void *arg, const char *metric, const char *subject, const double *v, int count)
+static void on_figure(void *arg, const char *metric, const char *subject, const double *v,
+		      int count)
 {
 	struct child *c = arg;
 
 	for (int i = 0; i < count; i++)
 		if (!isfinite(v[i]) && !*c->broken.text)
-			error_set(&c->broken, "%s of %s is not a number", metric, *subject ? subject : "the node");
+			error_set(&c->broken, "%s of %s is not a number", metric,
+				  *subject ? subject : "the node");
 	if (*c->broken.text)
 		return;
 	for (int i = 0; i < count; i += SAMPLES_A_LINE)
@@ -89,13 +91,15 @@ static void on_absent(void *arg, const char *metric, const char *subject, const 
 	send_event(arg, event);
 }
 
-static void on_fact(void *arg, const char *part, const char *key, const char *value, const char *hole)
+static void on_fact(void *arg, const char *part, const char *key, const char *value,
+		    const char *hole)
 {
 	json_t *event = event_new(EV_FACT);
 
 	json_object_set_new(event, "part", event_string(part, 40));
 	json_object_set_new(event, "k", event_string(key, 200));
-	json_object_set_new(event, value ? "v" : "hole", event_string(value ? value : hole, TEXT_MOST));
+	json_object_set_new(event, value ? "v" : "hole",
+			    event_string(value ? value : hole, TEXT_MOST));
 	send_event(arg, event);
 }
 

@@ -1,9 +1,9 @@
 /*
  * theory.c - formulas for what cannot be exceeded.
  *
- * Sources: DDR transfers move bus_width bytes each (JEDEC JESD79-5, 64 data bits a channel); a core does
- * at most flops_per_cycle in a cycle (ports x lanes x 2 for a fused multiply-add); PCIe carries
- * GT/s x lanes x 128/130 / 8 from generation 3 on (PCI Express Base 3.0, 4.2.2).
+ * Sources: DDR transfers move bus_width bytes each (JEDEC JESD79-5, 64 data bits a channel); a core
+ * does at most flops_per_cycle in a cycle (ports x lanes x 2 for a fused multiply-add); PCIe
+ * carries GT/s x lanes x 128/130 / 8 from generation 3 on (PCI Express Base 3.0, 4.2.2).
  */
 #include "harness/theory.h"
 
@@ -35,8 +35,8 @@ static int memory_rate(const struct subject *x, double *value, char *how, size_t
 		return -1;
 	width = width > 0 ? width : 8;
 	*value = sockets * channels * speed * width;
-	snprintf(how, room, "%d sockets x %g channels x %g MT/s x %g B = %.1f GB/s", sockets, channels,
-		 speed / 1e6, width, *value / 1e9);
+	snprintf(how, room, "%d sockets x %g channels x %g MT/s x %g B = %.1f GB/s", sockets,
+		 channels, speed / 1e6, width, *value / 1e9);
 	return 0;
 }
 
@@ -51,8 +51,8 @@ static int cpu_flops(const struct subject *x, double *value, char *how, size_t r
 	if (clock <= 0 || flops <= 0 || cores <= 0)
 		return -1;
 	*value = sockets * cores * clock * flops;
-	snprintf(how, room, "%d sockets x %g cores x %.2f GHz x %g FLOP = %.0f GFLOP/s", sockets, cores,
-		 clock / 1e9, flops, *value / 1e9);
+	snprintf(how, room, "%d sockets x %g cores x %.2f GHz x %g FLOP = %.0f GFLOP/s", sockets,
+		 cores, clock / 1e9, flops, *value / 1e9);
 	return 0;
 }
 

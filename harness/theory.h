@@ -1,8 +1,8 @@
 /*
  * theory.h - what physics allows: ceilings from what a spec says of its parts.
  *
- * A ceiling is a figure that cannot be exceeded, so a limit above it, or a measurement above it, is a
- * mistake. Formulas and their sources are in theory.c, one row each.
+ * A ceiling is a figure that cannot be exceeded, so a limit above it, or a measurement above it, is
+ * a mistake. Formulas and their sources are in theory.c, one row each.
  */
 #ifndef ASSAY_THEORY_H
 #define ASSAY_THEORY_H
@@ -10,8 +10,8 @@
 #include "harness/spec.h"
 
 /*
- * The ceiling named by metric->ceiling for this node type (and this part of it, or -1), in base units.
- * 0 with the formula spelled out in `how`; -1 when the spec does not say enough.
+ * The ceiling named by metric->ceiling for this node type (and this part of it, or -1), in base
+ * units. 0 with the formula spelled out in `how`; -1 when the spec does not say enough.
  */
 int theory_ceiling(const struct spec *s, const struct node_type *t, int part, const char *formula,
 		   double *value, char *how, size_t room);

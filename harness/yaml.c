@@ -1,8 +1,9 @@
 /*
  * yaml.c - libyaml documents copied into trees with places.
  *
- * libyaml lets a document hold the same key twice, lets aliases nest into each other (a few hundred bytes
- * that unfold to gigabytes), and lets an anchor contain itself. All three are refused while copying.
+ * libyaml lets a document hold the same key twice, lets aliases nest into each other (a few hundred
+ * bytes that unfold to gigabytes), and lets an anchor contain itself. All three are refused while
+ * copying.
  */
 #include "harness/yaml.h"
 
@@ -155,8 +156,9 @@ static struct yaml *copy(struct copying *k, int id, int depth)
 		struct place at = place_of(k, &n->start_mark);
 
 		complain(k->c, &at,
-			 depth > DEPTH_MOST ? "nested deeper than 64 levels, or an alias that contains itself"
-					    : "aliases unfold this file to more than 200000 values");
+			 depth > DEPTH_MOST
+				 ? "nested deeper than 64 levels, or an alias that contains itself"
+				 : "aliases unfold this file to more than 200000 values");
 		return NULL;
 	}
 	y = xcalloc(1, sizeof(*y));
@@ -359,7 +361,8 @@ static int emit_list(yaml_emitter_t *e, const struct yaml *y)
 {
 	yaml_event_t event;
 
-	if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE) ||
+	if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+						  YAML_BLOCK_SEQUENCE_STYLE) ||
 	    !yaml_emitter_emit(e, &event))
 		return 0;
 	for (int i = 0; i < y->count; i++)

@@ -1,7 +1,8 @@
 /*
  * yaml.h - YAML files as trees that remember where everything stood.
  *
- * Built on libyaml's document tree and copied out of it, so that trees of several files can be merged
+ * Built on libyaml's document tree and copied out of it, so that trees of several files can be
+ * merged
  * (`extends`) and every value still knows its own file, line and column for all later messages.
  */
 #ifndef ASSAY_YAML_H
@@ -43,8 +44,9 @@ struct yaml {
 enum { YAML_FILE_MOST = 4 << 20 };
 
 /*
- * One document from memory. name is what messages call the file. NULL when it is not YAML, is empty, is
- * nested deeper than 64, grows past 200000 nodes by aliases, or holds a key twice; the reasons go to c.
+ * One document from memory. name is what messages call the file. NULL when it is not YAML, is
+ * empty, is nested deeper than 64, grows past 200000 nodes by aliases, or holds a key twice; the
+ * reasons go to c.
  */
 struct yaml *yaml_parse(const char *data, size_t len, const char *name, struct complaints *c);
 /* The same from a file of at most YAML_FILE_MOST bytes. */
@@ -53,8 +55,8 @@ void yaml_delete(struct yaml *y);
 /* The value of a key, or NULL (also when y is no map). */
 struct yaml *yaml_get(const struct yaml *y, const char *key);
 /*
- * Lays `over` upon `base`: maps key by key, everything else replaced. Both are eaten; returns the result,
- * whose places still point to the file that each value came from.
+ * Lays `over` upon `base`: maps key by key, everything else replaced. Both are eaten; returns the
+ * result, whose places still point to the file that each value came from.
  */
 struct yaml *yaml_merge(struct yaml *base, struct yaml *over);
 /* Sets KEY of the map (or empty text) that stands at `name` in y to a text. y must have `name`. */

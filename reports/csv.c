@@ -1,4 +1,5 @@
-/* csv.c - one row a finding, RFC 4180; a cell that a spreadsheet could take for a formula is quoted off. */
+/* csv.c - one row a finding, RFC 4180; a cell that a spreadsheet could take for a formula is quoted
+ * off. */
 #include "reports/report.h"
 
 #include <stdio.h>
@@ -32,7 +33,8 @@ static void numbers(struct text *out, const struct finding *f)
 
 void report_csv(const struct report_input *in, struct text *out)
 {
-	text_add(out, "check,metric,subject,verdict,found,value,low,high,unit,samples,limit,source,why\r\n");
+	text_add(out, "check,metric,subject,verdict,found,value,low,high,unit,samples,limit,source,"
+		      "why\r\n");
 	for (int i = 0; i < in->judgement->count; i++) {
 		const struct finding *f = &in->judgement->items[i];
 		char limit[300];

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char style[] =
-	"body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;"
+	"body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:78rem;padding:0 1rem;"
 	"color:#1b1f24;background:#fff}"
 	"h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.1rem;margin:2rem 0 .5rem}"
 	".verdict{padding:1rem 1.2rem;border-radius:6px;color:#fff}"
@@ -18,13 +18,20 @@ static const char style[] =
 	".accepted{background:#1a6b36}.rejected{background:#a3201d}.incomplete{background:#8a5a00}"
 	".simulated{background:#5b2a86;color:#fff;padding:.6rem 1.2rem;font-weight:bold}"
 	"table{border-collapse:collapse;width:100%;margin:.3rem 0}"
-	"th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #dde2e7;vertical-align:top}"
-	"th{font-weight:600;color:#57606a;font-size:.85rem}td.n,th.n{text-align:right;white-space:nowrap;"
-	"font-variant-numeric:tabular-nums}"
-	".pass{color:#1a6b36}.fail{color:#a3201d;font-weight:bold}.inconclusive,.not-measured{color:#8a5a00;"
+	"th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid "
+	"#dde2e7;vertical-align:top}"
+	"td{overflow-wrap:break-word}th{font-weight:600;color:#57606a;font-size:.85rem;white-space:"
+	"nowrap}"
+	"td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.v{white-space:nowrap}"
+	"tr.check th{color:#1b1f24;font-size:1rem;padding-top:1.2rem;border-bottom:2px solid "
+	"#1b1f24}"
+	".pass{color:#1a6b36}.fail{color:#a3201d;font-weight:bold}.inconclusive,.not-measured{"
+	"color:#8a5a00;"
 	"font-weight:bold}.not-applicable,.recorded,.waived{color:#57606a}"
-	".why{color:#57606a;font-size:.9rem}code{background:#f2f4f6;padding:.1rem .3rem;border-radius:3px}"
-	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#57606a}dd{margin:0}"
+	".why{color:#57606a;font-size:.9rem}code{background:#f2f4f6;padding:.1rem "
+	".3rem;border-radius:3px}"
+	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem "
+	"1rem}dt{color:#57606a}dd{margin:0}"
 	"summary{cursor:pointer}@media print{body{margin:0;max-width:none}details{display:block}}";
 
 static void put(struct text *out, const char *before, const char *text, const char *after)
@@ -44,14 +51,18 @@ static void pair(struct text *out, const char *name, const char *value)
 
 static void put_head(const struct report_input *in, struct text *out)
 {
-	put(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-		 "<meta name=\"viewport\" content=\"width=device-width\"><title>assay: ",
+	put(out,
+	    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+	    "<meta name=\"viewport\" content=\"width=device-width\"><title>assay: ",
 	    in->spec->name, "");
-	text_addf(out, " %s</title>\n<style>%s</style></head><body>\n", in->judgement->verdict, style);
+	text_addf(out, " %s</title>\n<style>%s</style></head><body>\n", in->judgement->verdict,
+		  style);
 	if (report_is_simulated(in))
-		text_add(out, "<p class=\"simulated\">SIMULATED: these figures come from no hardware and accept "
+		text_add(out, "<p class=\"simulated\">SIMULATED: these figures come from no "
+			      "hardware and accept "
 			      "nothing.</p>\n");
-	text_addf(out, "<div class=\"verdict %s\"><b>%s</b>", in->judgement->verdict, in->judgement->verdict);
+	text_addf(out, "<div class=\"verdict %s\"><b>%s</b>", in->judgement->verdict,
+		  in->judgement->verdict);
 	put(out, "", report_meaning(in), "</div>\n");
 }
 
@@ -74,18 +85,20 @@ static void put_facts(const struct report_input *in, struct text *out)
 	pair(out, "Took", text);
 	snprintf(text, sizeof(text), "%d", in->fleet->count);
 	pair(out, "Nodes", text);
-	snprintf(text, sizeof(text), "%d pass, %d fail, %d inconclusive, %d not measured, %d not applicable, "
-				     "%d waived", j->of[VERDICT_PASS], j->of[VERDICT_FAIL],
-		 j->of[VERDICT_INCONCLUSIVE], j->of[VERDICT_NOT_MEASURED], j->of[VERDICT_NOT_APPLICABLE],
-		 j->of[VERDICT_WAIVED]);
+	snprintf(text, sizeof(text),
+		 "%d pass, %d fail, %d inconclusive, %d not measured, %d not applicable, "
+		 "%d waived",
+		 j->of[VERDICT_PASS], j->of[VERDICT_FAIL], j->of[VERDICT_INCONCLUSIVE],
+		 j->of[VERDICT_NOT_MEASURED], j->of[VERDICT_NOT_APPLICABLE], j->of[VERDICT_WAIVED]);
 	pair(out, "Findings", text);
-	snprintf(text, sizeof(text), "assay %s (%s)", report_head(in, "version"), report_head(in, "commit"));
+	snprintf(text, sizeof(text), "assay %s (%s)", report_head(in, "version"),
+		 report_head(in, "commit"));
 	pair(out, "Program", text);
 	pair(out, "Spec SHA-256", in->spec->sha256);
 	text_add(out, "</dl>\n");
 }
 
-static void put_row(const struct finding *f, struct text *out)
+static void put_row(const struct finding *f, int with_check, struct text *out)
 {
 	const char *word = f->recorded && f->samples ? "recorded" : verdict_name(f->verdict);
 	char value[300], limit[300], range[200] = "";
@@ -94,8 +107,9 @@ static void put_row(const struct finding *f, struct text *out)
 	report_limit(f, limit, sizeof(limit));
 	if (f->samples > 1 && !f->found && f->low < f->high)
 		snprintf(range, sizeof(range), "%.4g to %.4g", f->low, f->high);
-	text_addf(out, "<tr><td class=\"%s\">%s</td>", word, word);
-	put(out, "<td>", f->check, "</td>");
+	text_addf(out, "<tr><td class=\"v %s\">%s</td>", word, word);
+	if (with_check)
+		put(out, "<td>", f->check, "</td>");
 	put(out, "<td>", f->metric, "</td>");
 	put(out, "<td>", f->subject, "</td>");
 	put(out, "<td class=\"n\">", value, "</td>");
@@ -109,11 +123,14 @@ static void put_row(const struct finding *f, struct text *out)
 	text_add(out, "</td></tr>\n");
 }
 
-static void open_table(struct text *out)
+static void open_table(int with_check, struct text *out)
 {
-	text_add(out, "<table><thead><tr><th>Verdict</th><th>Check</th><th>Figure</th><th>Subject</th>"
-		      "<th class=\"n\">Value</th><th class=\"n\">Interval</th><th class=\"n\">Limit</th>"
-		      "<th>Why</th></tr></thead><tbody>\n");
+	text_add(out, "<table><thead><tr><th>Verdict</th>");
+	text_add(out, with_check ? "<th>Check</th>" : "");
+	text_add(out,
+		 "<th>Figure</th><th>Subject</th>"
+		 "<th class=\"n\">Value</th><th class=\"n\">Interval</th><th class=\"n\">Limit</th>"
+		 "<th>Why</th></tr></thead><tbody>\n");
 }
 
 static void put_section(const struct report_input *in, enum verdict v, const char *title,
@@ -122,19 +139,28 @@ static void put_section(const struct report_input *in, enum verdict v, const cha
 	if (!in->judgement->of[v])
 		return;
 	text_addf(out, "<h2>%s (%d)</h2>\n", title, in->judgement->of[v]);
-	open_table(out);
+	open_table(1, out);
 	for (int i = 0; i < in->judgement->count; i++)
 		if (in->judgement->items[i].verdict == v && !in->judgement->items[i].recorded)
-			put_row(&in->judgement->items[i], out);
+			put_row(&in->judgement->items[i], 1, out);
 	text_add(out, "</tbody></table>\n");
 }
 
 static void put_all(const struct report_input *in, struct text *out)
 {
+	const char *check = "";
+
 	text_add(out, "<h2>All figures</h2>\n");
-	open_table(out);
-	for (int i = 0; i < in->judgement->count; i++)
-		put_row(&in->judgement->items[i], out);
+	open_table(0, out);
+	for (int i = 0; i < in->judgement->count; i++) {
+		const struct finding *f = &in->judgement->items[i];
+
+		if (strcmp(f->check, check) != 0)
+			put(out, "<tr class=\"check\"><th colspan=\"7\">", f->check,
+			    "</th></tr>\n");
+		check = f->check;
+		put_row(f, 0, out);
+	}
 	text_add(out, "</tbody></table>\n");
 }
 
@@ -152,7 +178,8 @@ static void put_part(void *arg, int node, const char *part)
 	put(l->out, "", part, "</td>");
 	put(l->out, "<td>", report_fact(l->in, node, part, *part ? "model" : "product"), "</td>");
 	put(l->out, "<td>", report_fact(l->in, node, part, "serial"), "</td>");
-	put(l->out, "<td>", report_fact(l->in, node, part, *part ? "firmware" : "bios"), "</td></tr>\n");
+	put(l->out, "<td>", report_fact(l->in, node, part, *part ? "firmware" : "bios"),
+	    "</td></tr>\n");
 }
 
 void report_html(const struct report_input *in, struct text *out)

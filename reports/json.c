@@ -16,8 +16,9 @@ static json_t *string_or_null(const char *s)
 static json_t *site(const struct spec *s)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", string_or_null(s->site.name), "place",
-			 string_or_null(s->site.place), "contract", string_or_null(s->site.contract), "vendor",
-			 string_or_null(s->site.vendor), "customer", string_or_null(s->site.customer));
+			 string_or_null(s->site.place), "contract",
+			 string_or_null(s->site.contract), "vendor", string_or_null(s->site.vendor),
+			 "customer", string_or_null(s->site.customer));
 }
 
 static json_t *limit(const struct finding *f)
@@ -30,7 +31,8 @@ static json_t *limit(const struct finding *f)
 		return json_null();
 	l = json_pack("{s:s, s:s, s:o, s:o}", "basis", bases[f->basis], "op", ops[f->op], "text",
 		      string_or_null(f->limit_text), "source", string_or_null(f->source));
-	json_object_set_new(l, "value", f->found ? string_or_null(f->limit_text) : json_real(f->limit));
+	json_object_set_new(l, "value",
+			    f->found ? string_or_null(f->limit_text) : json_real(f->limit));
 	if (f->at.line)
 		json_object_set_new(l, "line", json_integer(f->at.line));
 	return l;
@@ -43,9 +45,10 @@ static json_t *number(const struct finding *f, double value)
 
 static json_t *finding(const struct finding *f)
 {
-	json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:s}", "check", string_or_null(f->check), "metric",
-			      string_or_null(f->metric), "subject", string_or_null(f->subject), "unit", f->unit,
-			      "verdict", f->recorded && f->samples ? "recorded" : verdict_name(f->verdict));
+	json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:s}", "check", string_or_null(f->check),
+			      "metric", string_or_null(f->metric), "subject",
+			      string_or_null(f->subject), "unit", f->unit, "verdict",
+			      f->recorded && f->samples ? "recorded" : verdict_name(f->verdict));
 
 	json_object_set_new(o, "value", f->found ? string_or_null(f->found) : number(f, f->value));
 	json_object_set_new(o, "low", number(f, f->low));
@@ -83,12 +86,13 @@ static json_t *waivers(const struct spec *s)
 	json_t *list = json_array();
 
 	for (int i = 0; i < s->waiver_count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "check",
-						      string_or_null(s->waivers[i].check), "metric",
-						      string_or_null(s->waivers[i].metric), "subject",
-						      string_or_null(s->waivers[i].subject), "reason",
-						      string_or_null(s->waivers[i].reason), "by",
-						      string_or_null(s->waivers[i].by)));
+		json_array_append_new(list,
+				      json_pack("{s:o, s:o, s:o, s:o, s:o}", "check",
+						string_or_null(s->waivers[i].check), "metric",
+						string_or_null(s->waivers[i].metric), "subject",
+						string_or_null(s->waivers[i].subject), "reason",
+						string_or_null(s->waivers[i].reason), "by",
+						string_or_null(s->waivers[i].by)));
 	return list;
 }
 
@@ -106,7 +110,8 @@ static void add_part(void *arg, int node, const char *part)
 	json_t *o = json_pack("{s:o}", "part", string_or_null(path));
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		json_object_set_new(o, keys[i], string_or_null(report_fact(l->in, node, part, keys[i])));
+		json_object_set_new(o, keys[i],
+				    string_or_null(report_fact(l->in, node, part, keys[i])));
 	json_array_append_new(l->list, o);
 	free(path);
 }
@@ -123,18 +128,21 @@ void report_json(const struct report_input *in, struct text *out)
 		json_array_append_new(findings, finding(&in->judgement->items[i]));
 	report_parts(in, add_part, &parts);
 	json_object_set_new(root, "schema", json_string("assay.report/1"));
-	json_object_set_new(root, "program", json_pack("{s:o, s:o}", "version",
-						       string_or_null(report_head(in, "version")), "commit",
-						       string_or_null(report_head(in, "commit"))));
+	json_object_set_new(root, "program",
+			    json_pack("{s:o, s:o}", "version",
+				      string_or_null(report_head(in, "version")), "commit",
+				      string_or_null(report_head(in, "commit"))));
 	json_object_set_new(root, "simulated", json_boolean(report_is_simulated(in)));
 	json_object_set_new(root, "verdict", json_string(in->judgement->verdict));
 	json_object_set_new(root, "site", site(in->spec));
-	json_object_set_new(root, "spec", json_pack("{s:o, s:s, s:o}", "name", string_or_null(in->spec->name),
-						    "sha256", in->spec->sha256, "calibration",
-						    string_or_null(in->spec->calibration)));
+	json_object_set_new(root, "spec",
+			    json_pack("{s:o, s:s, s:o}", "name", string_or_null(in->spec->name),
+				      "sha256", in->spec->sha256, "calibration",
+				      string_or_null(in->spec->calibration)));
 	json_object_set_new(root, "profile", string_or_null(in->profile->name));
-	json_object_set_new(root, "plan", json_pack("{s:s, s:i}", "sha256", in->plan->sha256, "steps",
-						    in->plan->count));
+	json_object_set_new(
+		root, "plan",
+		json_pack("{s:s, s:i}", "sha256", in->plan->sha256, "steps", in->plan->count));
 	json_object_set_new(root, "started", json_string(started));
 	json_object_set_new(root, "ended", json_string(ended));
 	json_object_set_new(root, "coverage", coverage(in->judgement));
@@ -160,15 +168,19 @@ char *report_plan_json(const struct spec *s, const struct fleet *f, const struct
 
 		for (int k = 0; t->check->params[k].name; k++)
 			json_object_set_new(knobs, t->check->params[k].name,
-					    json_string(t->values[k] ? t->values[k] : t->check->params[k].preset));
-		json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "id", t->id,
-						       "phase", p->profile->phases[t->phase].name, "node",
-						       f->nodes[t->node].name, "check", t->name, "seconds", t->seconds,
-						       "deadline", t->deadline, "writes", t->writes, "knobs", knobs));
+					    json_string(t->values[k] ? t->values[k]
+								     : t->check->params[k].preset));
+		json_array_append_new(steps,
+				      json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "id",
+						t->id, "phase", p->profile->phases[t->phase].name,
+						"node", f->nodes[t->node].name, "check", t->name,
+						"seconds", t->seconds, "deadline", t->deadline,
+						"writes", t->writes, "knobs", knobs));
 	}
-	root = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "schema", "assay.plan/1", "spec", s->name,
-			 "profile", p->profile->name, "sha256", p->sha256, "seconds", p->seconds, "bound",
-			 p->bound, "writes", p->writes, "steps", steps);
+	root = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "schema", "assay.plan/1",
+			 "spec", s->name, "profile", p->profile->name, "sha256", p->sha256,
+			 "seconds", p->seconds, "bound", p->bound, "writes", p->writes, "steps",
+			 steps);
 	text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
 	json_decref(root);
 	return text;

@@ -1,4 +1,5 @@
-/* junit.c - a finding is a test case, so CI systems show it; what was not judged is an error, never a pass. */
+/* junit.c - a finding is a test case, so CI systems show it; what was not judged is an error, never
+ * a pass. */
 #include "reports/report.h"
 
 #include <stdio.h>
@@ -13,8 +14,8 @@ static void attribute(struct text *out, const char *name, const char *value)
 
 /* NULL: the case passed */
 static const char *const elements[VERDICT_COUNT] = {
-	[VERDICT_NOT_MEASURED] = "error",    [VERDICT_PASS] = NULL,
-	[VERDICT_FAIL] = "failure",          [VERDICT_INCONCLUSIVE] = "error",
+	[VERDICT_NOT_MEASURED] = "error",     [VERDICT_PASS] = NULL,
+	[VERDICT_FAIL] = "failure",           [VERDICT_INCONCLUSIVE] = "error",
 	[VERDICT_NOT_APPLICABLE] = "skipped", [VERDICT_WAIVED] = "skipped",
 };
 
@@ -34,7 +35,8 @@ static void add_case(struct text *out, const struct finding *f)
 		text_add(out, "/>\n");
 		return;
 	}
-	message = xasprintf("%s: %s %s%s%s", verdict_name(f->verdict), value, limit, *f->why ? "; " : "", f->why);
+	message = xasprintf("%s: %s %s%s%s", verdict_name(f->verdict), value, limit,
+			    *f->why ? "; " : "", f->why);
 	text_addf(out, "><%s", element);
 	attribute(out, "message", message);
 	free(message);

@@ -28,7 +28,8 @@ static void verdicts(const struct report_input *in, struct text *out)
 {
 	static const char *const words[] = { "accepted", "rejected", "incomplete" };
 
-	text_add(out, "# HELP assay_verdict 1 for the verdict of the last run.\n# TYPE assay_verdict gauge\n");
+	text_add(out, "# HELP assay_verdict 1 for the verdict of the last run.\n# TYPE "
+		      "assay_verdict gauge\n");
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		text_add(out, "assay_verdict{");
 		label(out, "verdict", words[i], ",");
@@ -65,7 +66,9 @@ static void figure(const struct finding *f, struct text *out)
 void report_prometheus(const struct report_input *in, struct text *out)
 {
 	verdicts(in, out);
-	text_add(out, "# HELP assay_figure Measured figures in base units.\n# TYPE assay_figure gauge\n");
+	text_add(
+		out,
+		"# HELP assay_figure Measured figures in base units.\n# TYPE assay_figure gauge\n");
 	for (int i = 0; i < in->judgement->count; i++)
 		figure(&in->judgement->items[i], out);
 }

@@ -36,7 +36,8 @@ void report_limit(const struct finding *f, char *out, size_t room)
 {
 	static const char *const ops[] = { ">= ", "<= ", "= " };
 	/* A fact's expectation brings its own sign, or is equality. */
-	const char *op = f->found || !f->limit_text || strchr("<>", *f->limit_text) ? "" : ops[f->op];
+	const char *op =
+		f->found || !f->limit_text || strchr("<>", *f->limit_text) ? "" : ops[f->op];
 
 	snprintf(out, room, "%s%s", op, f->limit_text ? f->limit_text : "");
 }
@@ -48,9 +49,11 @@ const char *report_meaning(const struct report_input *in)
 	if (!strcmp(j->verdict, "accepted"))
 		return "Everything that was promised was measured and is good.";
 	if (!strcmp(j->verdict, "rejected"))
-		return "At least one figure breaks its limit; the list below says which part and why.";
+		return "At least one figure breaks its limit; the list below says which part and "
+		       "why.";
 	if (j->of[VERDICT_NOT_MEASURED])
-		return "Nothing failed, but not everything was measured; what is missing is named below.";
+		return "Nothing failed, but not everything was measured; what is missing is named "
+		       "below.";
 	if (j->of[VERDICT_INCONCLUSIVE])
 		return "Nothing failed, but some figures lie too close to their limit to tell.";
 	return "Nothing was judged.";
@@ -71,7 +74,8 @@ int report_is_simulated(const struct report_input *in)
 static int inventory_step(const struct report_input *in, int node)
 {
 	for (int i = 0; i < in->plan->count; i++)
-		if (in->plan->steps[i].node == node && !strcmp(in->plan->steps[i].name, "inventory"))
+		if (in->plan->steps[i].node == node &&
+		    !strcmp(in->plan->steps[i].name, "inventory"))
 			return results_step(in->results, in->plan->steps[i].id);
 	return -1;
 }
@@ -89,8 +93,8 @@ const char *report_fact(const struct report_input *in, int node, const char *par
 	return NULL;
 }
 
-void report_parts(const struct report_input *in, void (*each)(void *arg, int node, const char *part),
-		  void *arg)
+void report_parts(const struct report_input *in,
+		  void (*each)(void *arg, int node, const char *part), void *arg)
 {
 	for (int n = 0; n < in->fleet->count; n++) {
 		int step = inventory_step(in, n);
@@ -100,7 +104,8 @@ void report_parts(const struct report_input *in, void (*each)(void *arg, int nod
 		for (size_t i = 0; i < in->results->fact_count && step >= 0; i++) {
 			const struct fact *f = &in->results->facts[i];
 
-			if (f->step != step || part_kind_of(f->part) < 0 || (last && !strcmp(last, f->part)))
+			if (f->step != step || part_kind_of(f->part) < 0 ||
+			    (last && !strcmp(last, f->part)))
 				continue;
 			last = f->part;
 			each(arg, n, f->part);

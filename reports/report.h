@@ -49,7 +49,7 @@ const char *report_head(const struct report_input *in, const char *key);
 /* The value of a fact that the inventory step of this node found, or NULL. */
 const char *report_fact(const struct report_input *in, int node, const char *part, const char *key);
 /* Calls each(arg, node, part) for every part found on every node, in the order of the inventory. */
-void report_parts(const struct report_input *in, void (*each)(void *arg, int node, const char *part),
-		  void *arg);
+void report_parts(const struct report_input *in,
+		  void (*each)(void *arg, int node, const char *part), void *arg);
 
 #endif

@@ -57,23 +57,25 @@ static void print_header(const struct report_input *in, struct text *out)
 	char started[32], took[40];
 	const char *word = j->verdict;
 	static const enum verdict counts[] = {
-		VERDICT_PASS,	      VERDICT_FAIL,	      VERDICT_INCONCLUSIVE,
+		VERDICT_PASS,         VERDICT_FAIL,           VERDICT_INCONCLUSIVE,
 		VERDICT_NOT_MEASURED, VERDICT_NOT_APPLICABLE, VERDICT_WAIVED,
 	};
 
 	clock_text(in->results->started, started);
 	seconds_text(in->results->ended - in->results->started, took, sizeof(took));
 	if (report_is_simulated(in))
-		text_add(out, "SIMULATED: these figures come from no hardware and accept nothing.\n\n");
-	text_addf(out, "%s\n", !strcmp(word, "accepted")   ? "ACCEPTED"
-			       : !strcmp(word, "rejected") ? "REJECTED"
-							   : "INCOMPLETE");
+		text_add(out,
+			 "SIMULATED: these figures come from no hardware and accept nothing.\n\n");
+	text_addf(out, "%s\n",
+		  !strcmp(word, "accepted")   ? "ACCEPTED"
+		  : !strcmp(word, "rejected") ? "REJECTED"
+					      : "INCOMPLETE");
 	wrap(out, report_meaning(in), 0);
 	text_add(out, "\n");
 	wrapf(out, 2, "spec      %s%s%s%s", in->spec->name, in->spec->calibration ? " (" : "",
 	      in->spec->calibration ? in->spec->calibration : "", in->spec->calibration ? ")" : "");
-	wrapf(out, 2, "profile   %s, %d node%s, started %s, took %s", in->profile->name, in->fleet->count,
-	      in->fleet->count == 1 ? "" : "s", started, took);
+	wrapf(out, 2, "profile   %s, %d node%s, started %s, took %s", in->profile->name,
+	      in->fleet->count, in->fleet->count == 1 ? "" : "s", started, took);
 	text_add(out, "  findings ");
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		if (j->of[counts[i]])
@@ -150,8 +152,9 @@ static const char *short_subject(const struct report_input *in, const struct fin
 static void print_figure(const struct report_input *in, const struct finding *f, struct text *out)
 {
 	static const char *const marks[VERDICT_COUNT] = {
-		[VERDICT_NOT_MEASURED] = "HOLE", [VERDICT_PASS] = "pass",   [VERDICT_FAIL] = "FAIL",
-		[VERDICT_INCONCLUSIVE] = "?",    [VERDICT_NOT_APPLICABLE] = "", [VERDICT_WAIVED] = "waived",
+		[VERDICT_NOT_MEASURED] = "HOLE", [VERDICT_PASS] = "pass",
+		[VERDICT_FAIL] = "FAIL",         [VERDICT_INCONCLUSIVE] = "?",
+		[VERDICT_NOT_APPLICABLE] = "",   [VERDICT_WAIVED] = "waived",
 	};
 	char value[120], limit[120], what[200], clean_what[200];
 	struct text clean;
@@ -164,7 +167,8 @@ static void print_figure(const struct report_input *in, const struct finding *f,
 	snprintf(clean_what, sizeof(clean_what), "%s", clean.data);
 	text_clear(&clean);
 	text_add_printable(&clean, value);
-	text_addf(out, "  %-6s %-32.32s %18.40s  %.17s\n", marks[f->verdict], clean_what, clean.data, limit);
+	text_addf(out, "  %-6s %-32.32s %18.40s  %.17s\n", marks[f->verdict], clean_what,
+		  clean.data, limit);
 	text_release(&clean);
 }
 
@@ -186,7 +190,8 @@ static void print_figures(const struct report_input *in, struct text *out)
 
 		if (!f || strcmp(f->check, check) != 0) {
 			if (plain)
-				text_addf(out, "  pass   %d more with exactly what was wanted\n", plain);
+				text_addf(out, "  pass   %d more with exactly what was wanted\n",
+					  plain);
 			if (absent)
 				text_addf(out, "         %d not applicable here\n", absent);
 			plain = absent = 0;
@@ -211,7 +216,8 @@ static int is_absent(const struct finding *f)
 
 static int same_reason(const struct finding *a, const struct finding *b)
 {
-	return is_absent(a) && is_absent(b) && !strcmp(a->check, b->check) && !strcmp(a->why, b->why);
+	return is_absent(a) && is_absent(b) && !strcmp(a->check, b->check) &&
+	       !strcmp(a->why, b->why);
 }
 
 /* All figures of one check that are absent for the same reason, as one sentence. */

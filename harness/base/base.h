@@ -2,7 +2,8 @@
  * base.h - errors, text, quantities, host lists and statistics. The door of harness/base/.
  *
  * Everything here is plain C over libc and knows nothing of the rest of the program.
- * Running out of memory aborts (xcalloc and friends): no caller can do better with a plan half built.
+ * Running out of memory aborts (xcalloc and friends): no caller can do better with a plan half
+ * built.
  */
 #ifndef ASSAY_BASE_H
 #define ASSAY_BASE_H
@@ -28,9 +29,10 @@ struct error {
 	char text[512];
 };
 
-int error_set(struct error *err, const char *fmt, ...) PRINTF(2, 3);    /* always -1 */
-int error_sys(struct error *err, const char *fmt, ...) PRINTF(2, 3);    /* adds strerror(errno); -1 */
-int error_prefix(struct error *err, const char *fmt, ...) PRINTF(2, 3); /* puts words in front; -1 */
+int error_set(struct error *err, const char *fmt, ...) PRINTF(2, 3); /* always -1 */
+int error_sys(struct error *err, const char *fmt, ...) PRINTF(2, 3); /* adds strerror(errno); -1 */
+int error_prefix(struct error *err, const char *fmt, ...)
+	PRINTF(2, 3); /* puts words in front; -1 */
 
 /* ---- memory -------------------------------------------------------------------------------- */
 
@@ -41,8 +43,8 @@ char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
 
 /*
- * Makes room for one more element in *items, an array of `count` elements of `size` bytes that grows by
- * doubling. Returns the array, to be assigned back.
+ * Makes room for one more element in *items, an array of `count` elements of `size` bytes that
+ * grows by doubling. Returns the array, to be assigned back.
  */
 void *grow(void *items, size_t count, size_t size);
 
@@ -70,21 +72,25 @@ void text_add_xml(struct text *t, const char *s);
 /* Cuts bytes into lines: feed() calls `line` once for each whole line, without its newline. */
 struct lines {
 	struct text held;
-	size_t limit; /* a longer line is cut there, and the rest of it dropped; `cut` counts them */
+	size_t limit; /* a longer line is cut there, and the rest of it dropped; `cut` counts them
+		       */
 	int dropping;
 	unsigned long cut;
 	void (*line)(void *arg, char *line, size_t len, int was_cut);
 	void *arg;
 };
 
-void lines_init(struct lines *l, size_t limit, void (*line)(void *, char *, size_t, int), void *arg);
+void lines_init(struct lines *l, size_t limit, void (*line)(void *, char *, size_t, int),
+		void *arg);
 void lines_release(struct lines *l);
 void lines_feed(struct lines *l, const char *data, size_t len);
 void lines_flush(struct lines *l); /* hands over what has no newline yet */
 
-/* Whole file, at most `limit` bytes, NUL added. The caller frees it; NULL with err when it fails. */
+/* Whole file, at most `limit` bytes, NUL added. The caller frees it; NULL with err when it fails.
+ */
 char *file_read(const char *path, size_t limit, size_t *len, struct error *err);
-/* First line of a small file without white space at its end, or NULL (errno says why); caller frees. */
+/* First line of a small file without white space at its end, or NULL (errno says why); caller
+ * frees. */
 char *file_line(const char *path);
 /* Replaces path in one step (a new file, synced, renamed over the old). 0 or -1. */
 int file_replace(const char *path, const char *data, size_t len, struct error *err);
@@ -123,14 +129,16 @@ struct quantity {
 };
 
 /*
- * "256MiB", "1.5 GB/s", "90s", "95%", "4800 MT/s", "12". The whole text must be one number and at most
- * one known unit; nan, inf, hex and trailing letters are errors. 0, or -1 with err.
+ * "256MiB", "1.5 GB/s", "90s", "95%", "4800 MT/s", "12". The whole text must be one number and at
+ * most one known unit; nan, inf, hex and trailing letters are errors. 0, or -1 with err.
  */
 int quantity_parse(const char *text, struct quantity *q, struct error *err);
-/* The dimension of a unit's name ("GB/s") and how many base units one of it is. 0, or -1 if unknown. */
+/* The dimension of a unit's name ("GB/s") and how many base units one of it is. 0, or -1 if
+ * unknown. */
 int unit_find(const char *unit, enum dimension *dim, double *factor);
 const char *dimension_name(enum dimension dim);
-/* Writes value (counted in `unit`) with four significant digits, choosing no other unit: "182.4 GB/s". */
+/* Writes value (counted in `unit`) with four significant digits, choosing no other unit: "182.4
+ * GB/s". */
 void quantity_text(double value, const char *unit, char *out, size_t room);
 /* Bytes for people: "64 GiB", "1.5 MiB". Seconds for people: "2 min 05 s". */
 void bytes_text(double bytes, char *out, size_t room);
@@ -145,8 +153,8 @@ struct hostlist {
 };
 
 /*
- * "n[001-128,130],login1". Letters, digits, '-', '.', '_' only, and a name never starts with '-' or '.':
- * names reach other programs' command lines. At most 65536 names. 0, or -1 with err.
+ * "n[001-128,130],login1". Letters, digits, '-', '.', '_' only, and a name never starts with '-' or
+ * '.': names reach other programs' command lines. At most 65536 names. 0, or -1 with err.
  */
 int hostlist_parse(const char *text, struct hostlist *list, struct error *err);
 void hostlist_release(struct hostlist *list);
@@ -157,9 +165,10 @@ int hostname_valid(const char *name);
 /* ---- statistics ---------------------------------------------------------------------------- */
 
 /*
- * Median of n values with a distribution-free interval: the order statistics x(j), x(n+1-j) with the
- * largest j for which the binomial coverage is still at least 95 % (David & Nagaraja, Order Statistics,
- * 7.1). Below six values no such j exists; then low and high are the extremes and `sure` is 0.
+ * Median of n values with a distribution-free interval: the order statistics x(j), x(n+1-j) with
+ * the largest j for which the binomial coverage is still at least 95 % (David & Nagaraja, Order
+ * Statistics, 7.1). Below six values no such j exists; then low and high are the extremes and
+ * `sure` is 0.
  */
 struct median {
 	double value, low, high;

@@ -1,8 +1,8 @@
 /*
  * hostlist.c - "n[001-128]" in and out.
  *
- * Names end up in command lines of ssh and srun, so the alphabet is small and a name never looks like
- * an option.
+ * Names end up in command lines of ssh and srun, so the alphabet is small and a name never looks
+ * like an option.
  */
 #include "harness/base/base.h"
 
@@ -97,7 +97,8 @@ static int add_range(struct hostlist *list, const char *head, int head_len, cons
 	if (to - from >= LIST_MOST)
 		return error_set(err, "more than %d hosts", LIST_MOST);
 	for (long i = from; i <= to; i++) {
-		snprintf(name, sizeof(name), "%.*s%0*ld%.*s", head_len, head, width, i, tail_len, tail);
+		snprintf(name, sizeof(name), "%.*s%0*ld%.*s", head_len, head, width, i, tail_len,
+			 tail);
 		if (add_name(list, name, err) < 0)
 			return -1;
 	}
@@ -135,7 +136,8 @@ static int add_item(struct hostlist *list, const char **s, struct error *err)
 		if (open == close)
 			return 0;
 		if (*open++ != ',')
-			return error_set(err, "host list: ',' or ']' expected at '%.30s'", open - 1);
+			return error_set(err, "host list: ',' or ']' expected at '%.30s'",
+					 open - 1);
 	}
 }
 

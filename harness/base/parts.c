@@ -9,12 +9,16 @@ static const char *const kind_names[] = { PART_KINDS(PART_NAME) };
 
 #define LINK_FACTS(kind)                                                                           \
 	{ kind, "pci", FACT_WORD, 0, "PCI address" },                                              \
-	{ kind, "link_width", FACT_NUMBER, DIM_COUNT, "PCIe lanes in use" },                       \
-	{ kind, "link_gen", FACT_NUMBER, DIM_COUNT, "PCIe generation in use" },                    \
-	{ kind, "link_width_max", FACT_NUMBER, DIM_COUNT, "PCIe lanes that device and slot can do" }, \
-	{ kind, "link_gen_max", FACT_NUMBER, DIM_COUNT, "PCIe generation that both can do" },      \
-	{ kind, "numa", FACT_NUMBER, DIM_COUNT, "NUMA node it hangs on" },                         \
-	{ kind, "driver", FACT_WORD, 0, "kernel driver bound to it" }
+		{ kind, "link_width", FACT_NUMBER, DIM_COUNT, "PCIe lanes in use" },               \
+		{ kind, "link_gen", FACT_NUMBER, DIM_COUNT, "PCIe generation in use" },            \
+		{ kind, "link_width_max", FACT_NUMBER, DIM_COUNT,                                  \
+		  "PCIe lanes that device and slot can do" },                                      \
+		{ kind, "link_gen_max", FACT_NUMBER, DIM_COUNT,                                    \
+		  "PCIe generation that both can do" },                                            \
+		{ kind, "numa", FACT_NUMBER, DIM_COUNT, "NUMA node it hangs on" },                 \
+	{                                                                                          \
+		kind, "driver", FACT_WORD, 0, "kernel driver bound to it"                          \
+	}
 
 const struct fact_key fact_keys[] = {
 	{ PART_NODE, "vendor", FACT_WORD, 0, "maker of the system" },
@@ -40,7 +44,8 @@ const struct fact_key fact_keys[] = {
 	{ PART_SOCKET, "l2", FACT_NUMBER, DIM_BYTES, "level 2 cache of one core" },
 	{ PART_SOCKET, "l3", FACT_NUMBER, DIM_BYTES, "level 3 cache, all slices of the socket" },
 	{ PART_SOCKET, "microcode", FACT_WORD, 0, "microcode revision" },
-	{ PART_SOCKET, "max_clock", FACT_NUMBER, DIM_FREQUENCY, "highest clock the kernel knows of" },
+	{ PART_SOCKET, "max_clock", FACT_NUMBER, DIM_FREQUENCY,
+	  "highest clock the kernel knows of" },
 	{ PART_SOCKET, "vector", FACT_WORD, 0, "widest vector unit: avx2, avx512, amx" },
 	{ PART_NUMA, "memory", FACT_NUMBER, DIM_BYTES, "memory of this NUMA node" },
 	{ PART_NUMA, "threads", FACT_NUMBER, DIM_COUNT, "hardware threads of this NUMA node" },

@@ -1,8 +1,9 @@
 /*
  * parts.h - the vocabulary: kinds of parts and the facts known of them.
  *
- * Inventory writes these names, specs expect them, the linter checks them, reports print them. A fact is
- * always a text; its dimension says how two texts are compared (quantities by value, words as they are).
+ * Inventory writes these names, specs expect them, the linter checks them, reports print them. A
+ * fact is always a text; its dimension says how two texts are compared (quantities by value, words
+ * as they are).
  */
 #ifndef ASSAY_PARTS_H
 #define ASSAY_PARTS_H

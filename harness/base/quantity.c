@@ -123,7 +123,8 @@ int quantity_parse(const char *text, struct quantity *q, struct error *err)
 		len--;
 	snprintf(unit, sizeof(unit), "%.*s", (int)(len < 15 ? len : 15), end);
 	if (len > 15 || unit_find(unit, &q->dim, &factor) < 0)
-		return error_set(err, "'%.60s': unknown unit '%.*s'", text, (int)(len < 30 ? len : 30), end);
+		return error_set(err, "'%.60s': unknown unit '%.*s'", text,
+				 (int)(len < 30 ? len : 30), end);
 	q->value *= factor;
 	if (!isfinite(q->value))
 		return error_set(err, "'%.60s' is out of range", text);
@@ -154,7 +155,8 @@ void bytes_text(double bytes, char *out, size_t room)
 		bytes /= KIB;
 		i++;
 	}
-	snprintf(out, room, bytes == floor(bytes) || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, names[i]);
+	snprintf(out, room, bytes == floor(bytes) || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes,
+		 names[i]);
 }
 
 void seconds_text(double seconds, char *out, size_t room)

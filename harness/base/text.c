@@ -79,7 +79,12 @@ char *text_detach(struct text *t)
 /* Length of the UTF-8 character at s, 0 if it is broken, overlong or a surrogate. */
 static size_t utf8_len(const unsigned char *s)
 {
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80   ? 1
+		   : s[0] < 0xc2 ? 0
+		   : s[0] < 0xe0 ? 2
+		   : s[0] < 0xf0 ? 3
+		   : s[0] < 0xf5 ? 4
+				 : 0;
 
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -116,7 +121,8 @@ void text_add_printable(struct text *t, const char *s)
 void text_add_xml(struct text *t, const char *s)
 {
 	static const char *const names[][2] = {
-		{ "&", "&amp;" }, { "<", "&lt;" }, { ">", "&gt;" }, { "\"", "&quot;" }, { "'", "&#39;" },
+		{ "&", "&amp;" },   { "<", "&lt;" },  { ">", "&gt;" },
+		{ "\"", "&quot;" }, { "'", "&#39;" },
 	};
 
 	for (size_t n; *s; s += n) {
@@ -199,7 +205,8 @@ char *file_read(const char *path, size_t limit, size_t *len, struct error *err)
 	if (n < 0)
 		error_sys(err, "cannot read %s", path);
 	else if (got > limit)
-		error_set(err, "%s is larger than %zu KiB, the most that is read here", path, limit >> 10);
+		error_set(err, "%s is larger than %zu KiB, the most that is read here", path,
+			  limit >> 10);
 	close(fd);
 	if (n < 0 || got > limit) {
 		free(data);

@@ -1,8 +1,9 @@
 /*
  * check.h - what a check is. The door of the harness/checks/ room.
  *
- * A check measures and reports; it never judges. Limits live in the spec and verdicts in judge.c, so one
- * run can be judged again under another spec. A new check is one file and one row in registry.c.
+ * A check measures and reports; it never judges. Limits live in the spec and verdicts in judge.c,
+ * so one run can be judged again under another spec. A new check is one file and one row in
+ * registry.c.
  */
 #ifndef ASSAY_CHECK_H
 #define ASSAY_CHECK_H
@@ -35,7 +36,7 @@ enum resource {
 
 enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };
 
-struct param { /* a knob; the list ends at name == NULL */
+struct param {                            /* a knob; the list ends at name == NULL */
 	const char *name, *preset, *help; /* preset as in a profile: "256MiB" */
 	int is_text;                      /* else a quantity of the preset's dimension */
 };
@@ -54,7 +55,8 @@ struct knobs {
 	const char *const *values;
 };
 
-/* The value of a knob in base units (bytes, seconds). Asking for one that is not declared aborts. */
+/* The value of a knob in base units (bytes, seconds). Asking for one that is not declared aborts.
+ */
 double knob(const struct knobs *k, const char *name);
 const char *knob_text(const struct knobs *k, const char *name);
 
@@ -75,7 +77,8 @@ struct job {
 	const struct kernels *hw; /* the real machine or its twin */
 	struct machine *machine;
 	struct knobs knobs;
-	const char *unit; /* the disk of a PER_DISK step ("disk0"), the name of a program; else "" */
+	const char
+		*unit; /* the disk of a PER_DISK step ("disk0"), the name of a program; else "" */
 	const struct sink *sink;
 };
 
@@ -95,13 +98,14 @@ extern const struct check *const all_checks[]; /* ends with NULL */
 const struct check *check_find(const char *name);
 const struct metric *metric_find(const struct metric *metrics, const char *name);
 
-/* Reports figures about one subject ("numa0>numa1", "" for the node). An undeclared metric aborts. */
+/* Reports figures about one subject ("numa0>numa1", "" for the node). An undeclared metric aborts.
+ */
 void job_report(struct job *job, const char *metric, const char *subject, double value);
 void job_samples(struct job *job, const char *metric, const char *subject, const double *samples,
 		 int count);
 /*
- * Says that a promised metric does not exist on this machine ("": for no subject), and why: "one NUMA
- * node only".
+ * Says that a promised metric does not exist on this machine ("": for no subject), and why: "one
+ * NUMA node only".
  */
 void job_absent(struct job *job, const char *metric, const char *subject, const char *why);
 /* Says that a promised figure of one subject could not be measured, and why. */

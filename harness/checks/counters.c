@@ -1,7 +1,8 @@
 /*
  * counters.c - counters before and after.
  *
- * A counter that is not there is not a counter of zero: without a driver that counts, nothing was seen.
+ * A counter that is not there is not a counter of zero: without a driver that counts, nothing was
+ * seen.
  */
 #include "harness/checks/counters.h"
 
@@ -54,5 +55,6 @@ void counters_report(struct counters *c, struct job *job, const char *name, cons
 	if (job_is_virtual(job))
 		job_absent(job, metric, "", "a virtual machine keeps no such counter");
 	else
-		job_hole(job, metric, "", "no driver here keeps this counter (EDAC module not loaded?)");
+		job_hole(job, metric, "",
+			 "no driver here keeps this counter (EDAC module not loaded?)");
 }

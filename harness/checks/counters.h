@@ -18,8 +18,8 @@ struct counters {
 int counters_begin(struct counters *c, struct job *job, struct error *err);
 int counters_end(struct counters *c, struct job *job, struct error *err);
 /*
- * Reports the growth of all counters of this name as `metric`, one figure a part. If there is none, says
- * so: not applicable in a virtual machine, which keeps no such counters, else a hole.
+ * Reports the growth of all counters of this name as `metric`, one figure a part. If there is none,
+ * says so: not applicable in a virtual machine, which keeps no such counters, else a hole.
  */
 void counters_report(struct counters *c, struct job *job, const char *name, const char *metric);
 

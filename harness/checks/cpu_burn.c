@@ -1,9 +1,9 @@
 /*
  * cpu_burn.c - all cores at full load, every result compared with a golden one.
  *
- * Rates are judged by windows, not by a mean: one throttled second in ten is what a mean hides. A core's
- * efficiency is what it did against what its own clock and its ports allow, so it does not depend on
- * which clock the machine happened to reach; the clock itself is recorded.
+ * Rates are judged by windows, not by a mean: one throttled second in ten is what a mean hides. A
+ * core's efficiency is what it did against what its own clock and its ports allow, so it does not
+ * depend on which clock the machine happened to reach; the clock itself is recorded.
  */
 #include "harness/checks/counters.h"
 
@@ -68,7 +68,8 @@ static void report_rates(const struct burning *b, const struct cpu_burn *burn, c
 	if (is_flops && burn->ops_per_cycle > 0)
 		job_samples(b->job, "efficiency", mix, share, b->windows);
 	else if (is_flops)
-		job_hole(b->job, "efficiency", mix, "the ports of this core model are not in the table");
+		job_hole(b->job, "efficiency", mix,
+			 "the ports of this core model are not in the table");
 	free(rate);
 	free(share);
 	free(clock);
@@ -146,7 +147,8 @@ static int burn_all(struct job *job, struct error *err)
 static int run(struct job *job, struct error *err)
 {
 	struct counters *c = xcalloc(1, sizeof(*c));
-	int rc = counters_begin(c, job, err) < 0 || burn_all(job, err) < 0 || counters_end(c, job, err) < 0;
+	int rc = counters_begin(c, job, err) < 0 || burn_all(job, err) < 0 ||
+		 counters_end(c, job, err) < 0;
 
 	if (!rc)
 		counters_report(c, job, "throttle", "throttled");
@@ -157,10 +159,14 @@ static int run(struct job *job, struct error *err)
 const struct check check_cpu_burn = {
 	.name = "cpu_burn",
 	.summary = "all cores: vector FMA, integer and crypto work with golden results",
-	.how = "All allowed cores run blocks of fused multiply-adds (AVX2, AVX-512, AMX where present), integer "
-	       "and AES/SHA work at once. Each block ends in a digest that is compared with a constant from the "
-	       "source, made by portable scalar arithmetic, so a core that is always wrong is found too and "
-	       "named. The clock under load comes from a chain of dependent additions in the same windows.",
+	.how = "All allowed cores run blocks of fused multiply-adds (AVX2, AVX-512, AMX where "
+	       "present), integer "
+	       "and AES/SHA work at once. Each block ends in a digest that is compared with a "
+	       "constant from the "
+	       "source, made by portable scalar arithmetic, so a core that is always wrong is "
+	       "found too and "
+	       "named. The clock under load comes from a chain of dependent additions in the same "
+	       "windows.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES,
 	.params = params,

@@ -44,16 +44,20 @@ static int check_folder(struct job *job, const char *folder, const struct host_d
 	if (job->hw->disk_of_folder(job->machine, folder, device, sizeof(device), err) < 0)
 		return -1;
 	if (strcmp(device, disk->device) != 0)
-		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder, device,
-				 job->unit, disk->device);
+		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder,
+				 device, job->unit, disk->device);
 	return 0;
 }
 
 static int fill(struct work_area *a, struct job *job, double bytes, struct error *err)
 {
-	struct disk_io io = { .target = a->target, .span = (uint64_t)bytes & ~(uint64_t)(FILL_BLOCK - 1),
-			      .block = FILL_BLOCK, .depth = FILL_DEPTH, .write = 1,
-			      .seconds = FILL_SECONDS, .seed = 1 };
+	struct disk_io io = { .target = a->target,
+			      .span = (uint64_t)bytes & ~(uint64_t)(FILL_BLOCK - 1),
+			      .block = FILL_BLOCK,
+			      .depth = FILL_DEPTH,
+			      .write = 1,
+			      .seconds = FILL_SECONDS,
+			      .seed = 1 };
 
 	io.max_bytes = io.span;
 	if (job->hw->disk_io(job->machine, &io, err) < 0)
@@ -85,8 +89,8 @@ static int open_device(struct work_area *a, struct job *job, const struct host_d
 	a->span = disk->bytes < (uint64_t)bytes ? disk->bytes : (uint64_t)bytes;
 	a->span &= ~(uint64_t)(FILL_BLOCK - 1);
 	if (strcmp(knob_text(&job->knobs, "destroy"), "yes") != 0) {
-		snprintf(a->why_not, sizeof(a->why_not), "the spec names no folder on %s, so it is only read",
-			 disk->device);
+		snprintf(a->why_not, sizeof(a->why_not),
+			 "the spec names no folder on %s, so it is only read", disk->device);
 		return 0;
 	}
 	a->target.destroy = 1;

@@ -71,8 +71,8 @@ static int run(struct job *job, struct error *err)
 	if (!disk)
 		return RUN_ERROR;
 	if (strcmp(disk->bus, "nvme") != 0) {
-		snprintf(why, sizeof(why), "%s is a %s disk, which keeps no NVMe health log", disk->device,
-			 *disk->bus ? disk->bus : "unknown");
+		snprintf(why, sizeof(why), "%s is a %s disk, which keeps no NVMe health log",
+			 disk->device, *disk->bus ? disk->bus : "unknown");
 		for (const struct metric *m = metrics; m->name; m++)
 			job_absent(job, m->name, "", why);
 		return RUN_OK;
@@ -80,7 +80,9 @@ static int run(struct job *job, struct error *err)
 	if (job->hw->disk_health(job->machine, disk->device, &before, err) < 0)
 		return RUN_ERROR;
 	io = (struct disk_io){ .target = { .path = disk->path, .device = 1 },
-			       .span = disk->bytes & ~(uint64_t)0xfffff, .block = 1 << 20, .depth = 16,
+			       .span = disk->bytes & ~(uint64_t)0xfffff,
+			       .block = 1 << 20,
+			       .depth = 16,
 			       .seconds = knob(&job->knobs, "seconds") };
 	if (job->hw->disk_io(job->machine, &io, &load) < 0)
 		return error_set(err, "no load could be put on it: %s", load.text);
@@ -93,7 +95,8 @@ static int run(struct job *job, struct error *err)
 const struct check check_disk_health = {
 	.name = "disk_health",
 	.summary = "NVMe health log: errors, wear, warnings, temperature, and their growth",
-	.how = "Reads the SMART / health log (NVM Express Base 2.0, 5.16.1.3), reads from the disk for a few "
+	.how = "Reads the SMART / health log (NVM Express Base 2.0, 5.16.1.3), reads from the disk "
+	       "for a few "
 	       "seconds, and reads the log again.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS,

@@ -44,13 +44,15 @@ static int check_place(struct job *job, const char *folder, struct error *err)
 	if (!disk)
 		return -1;
 	if (!*folder)
-		return error_set(err, "the spec names no folder on %s, and integrity is only checked on files",
-				 disk->device);
+		return error_set(
+			err,
+			"the spec names no folder on %s, and integrity is only checked on files",
+			disk->device);
 	if (job->hw->disk_of_folder(job->machine, folder, device, sizeof(device), err) < 0)
 		return -1;
 	if (strcmp(device, disk->device) != 0)
-		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder, device,
-				 job->unit, disk->device);
+		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder,
+				 device, job->unit, disk->device);
 	return 0;
 }
 
@@ -61,7 +63,8 @@ static int run(struct job *job, struct error *err)
 				    .file_bytes = (uint64_t)knob(&job->knobs, "bytes"),
 				    .seed = (uint64_t)time(NULL) };
 
-	if (check_place(job, d.folder, err) < 0 || job->hw->disk_integrity(job->machine, &d, err) < 0)
+	if (check_place(job, d.folder, err) < 0 ||
+	    job->hw->disk_integrity(job->machine, &d, err) < 0)
 		return RUN_ERROR;
 	if (d.verified_bytes != (uint64_t)d.files * d.file_bytes)
 		return error_set(err, "only %llu of %llu bytes were read back",
@@ -78,9 +81,12 @@ static int run(struct job *job, struct error *err)
 const struct check check_disk_integrity = {
 	.name = "disk_integrity",
 	.summary = "writes files, reads all of it back, tells corrupt, torn, stale, misplaced",
-	.how = "Each sector carries run, file, offset and generation, and a body that follows from them. The set "
-	       "is written twice, synced, dropped from the page cache and read back with O_DIRECT; every sector "
-	       "is generated again and compared, so a good block at a wrong place and an old block at the right "
+	.how = "Each sector carries run, file, offset and generation, and a body that follows from "
+	       "them. The set "
+	       "is written twice, synced, dropped from the page cache and read back with O_DIRECT; "
+	       "every sector "
+	       "is generated again and compared, so a good block at a wrong place and an old block "
+	       "at the right "
 	       "place are told apart from damage.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS | USES_CORES,

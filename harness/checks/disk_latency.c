@@ -39,8 +39,11 @@ static int measure(struct job *job, struct work_area *a, uint64_t *errors, struc
 	double p50[SAMPLES_MOST], p99[SAMPLES_MOST], p999[SAMPLES_MOST], worst[SAMPLES_MOST];
 
 	for (int i = 0; i < samples; i++) {
-		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"), .depth = 1, .random = 1,
-				      .seconds = knob(&job->knobs, "seconds"), .seed = (uint64_t)i };
+		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
+				      .depth = 1,
+				      .random = 1,
+				      .seconds = knob(&job->knobs, "seconds"),
+				      .seed = (uint64_t)i };
 
 		if (work_area_run(a, job, &io, errors, err) < 0)
 			return -1;
@@ -78,7 +81,8 @@ static int run(struct job *job, struct error *err)
 const struct check check_disk_latency = {
 	.name = "disk_latency",
 	.summary = "latency percentiles of single random reads of each disk",
-	.how = "One read in flight, 4 KiB at random places, O_DIRECT. Percentiles come from a histogram with "
+	.how = "One read in flight, 4 KiB at random places, O_DIRECT. Percentiles come from a "
+	       "histogram with "
 	       "less than 1 % error; each timing gives one sample of each percentile.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS | USES_CORES,

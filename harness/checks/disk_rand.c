@@ -1,7 +1,8 @@
 /*
  * disk_rand.c - random operations at several depths.
  *
- * Depth 1 shows the latency of the path, depth 32 what a usual application gets, depth 256 the limit.
+ * Depth 1 shows the latency of the path, depth 32 what a usual application gets, depth 256 the
+ * limit.
  */
 #include "harness/checks/disk.h"
 
@@ -20,7 +21,10 @@ static const struct param params[] = {
 	{ 0 },
 };
 
-#define IOPS(name, what) { name, "IOPS", MORE, BY_MEDIAN, NULL, what }
+#define IOPS(name, what)                                                                           \
+	{                                                                                          \
+		name, "IOPS", MORE, BY_MEDIAN, NULL, what                                          \
+	}
 static const struct metric metrics[] = {
 	IOPS("read_qd1", "random reads, one in flight"),
 	IOPS("read_qd32", "random reads, 32 in flight"),
@@ -43,7 +47,8 @@ static const struct load {
 
 static double seconds(const struct knobs *k)
 {
-	return 2 + knob(k, "bytes") / 0.5e9 + ARRAY_SIZE(loads) * knob(k, "samples") * knob(k, "seconds");
+	return 2 + knob(k, "bytes") / 0.5e9 +
+	       ARRAY_SIZE(loads) * knob(k, "samples") * knob(k, "seconds");
 }
 
 /* What the fill writes, and at most a whole area by random writes of each sample. */
@@ -59,8 +64,10 @@ static int measure(struct job *job, struct work_area *a, const struct load *load
 	double iops[SAMPLES_MOST], cpu[SAMPLES_MOST];
 
 	for (int i = 0; i < samples; i++) {
-		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"), .depth = load->depth,
-				      .random = 1, .write = load->write,
+		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
+				      .depth = load->depth,
+				      .random = 1,
+				      .write = load->write,
 				      .seconds = knob(&job->knobs, "seconds"),
 				      .max_bytes = load->write ? a->span : 0,
 				      .seed = (uint64_t)(load->depth * 1000 + i) };
@@ -102,8 +109,10 @@ static int run(struct job *job, struct error *err)
 const struct check check_disk_rand = {
 	.name = "disk_rand",
 	.summary = "random 4 KiB operations of each disk at several depths",
-	.how = "io_uring with O_DIRECT, registered buffers and a registered file, by one core. Blocks are chosen "
-	       "at random over the whole area. Without a folder in the spec the device is read, never written.",
+	.how = "io_uring with O_DIRECT, registered buffers and a registered file, by one core. "
+	       "Blocks are chosen "
+	       "at random over the whole area. Without a folder in the spec the device is read, "
+	       "never written.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS | USES_CORES,
 	.params = params,

@@ -1,8 +1,8 @@
 /*
  * disk_seq.c - sequential rates of one disk.
  *
- * Each sample reads or writes the whole area once, so caches of the disk cannot answer for its flash and
- * the bytes written are known before the run.
+ * Each sample reads or writes the whole area once, so caches of the disk cannot answer for its
+ * flash and the bytes written are known before the run.
  */
 #include "harness/checks/disk.h"
 
@@ -49,8 +49,10 @@ static int measure(struct job *job, struct work_area *a, int write, uint64_t *er
 
 	for (int i = 0; i < samples; i++) {
 		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
-				      .depth = (int)knob(&job->knobs, "depth"), .write = write,
-				      .seconds = knob(&job->knobs, "seconds"), .max_bytes = a->span,
+				      .depth = (int)knob(&job->knobs, "depth"),
+				      .write = write,
+				      .seconds = knob(&job->knobs, "seconds"),
+				      .max_bytes = a->span,
 				      .seed = (uint64_t)i + 2 };
 
 		if (work_area_run(a, job, &io, errors, err) < 0)
@@ -76,7 +78,8 @@ static int run(struct job *job, struct error *err)
 		return RUN_ERROR;
 	if (!a.writable)
 		job_hole(job, "write", job->unit, a.why_not);
-	rc = (a.writable && measure(job, &a, 1, &errors, err) < 0) || measure(job, &a, 0, &errors, err) < 0;
+	rc = (a.writable && measure(job, &a, 1, &errors, err) < 0) ||
+	     measure(job, &a, 0, &errors, err) < 0;
 	work_area_close(&a);
 	if (rc)
 		return RUN_ERROR;
@@ -87,8 +90,10 @@ static int run(struct job *job, struct error *err)
 const struct check check_disk_seq = {
 	.name = "disk_seq",
 	.summary = "sequential read and write rate of each disk",
-	.how = "io_uring with O_DIRECT, registered buffers and a registered file. A file in the folder that the "
-	       "spec names is written, then written and read in whole passes; each pass is one sample. Without "
+	.how = "io_uring with O_DIRECT, registered buffers and a registered file. A file in the "
+	       "folder that the "
+	       "spec names is written, then written and read in whole passes; each pass is one "
+	       "sample. Without "
 	       "a folder the device itself is read, never written.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS | USES_CORES,

@@ -79,7 +79,8 @@ struct wanted_fact {
 	char *value;
 };
 
-static void take_fact(void *arg, const char *part, const char *key, const char *value, const char *hole)
+static void take_fact(void *arg, const char *part, const char *key, const char *value,
+		      const char *hole)
 {
 	struct wanted_fact *w = arg;
 

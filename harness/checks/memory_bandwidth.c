@@ -1,8 +1,8 @@
 /*
  * memory_bandwidth.c - rates of host memory between every two NUMA nodes.
  *
- * Read, plain write, non-temporal write, copy and triad apart, because a channel that trained badly often
- * shows in writes only, and because plain writes also read the line they overwrite.
+ * Read, plain write, non-temporal write, copy and triad apart, because a channel that trained badly
+ * often shows in writes only, and because plain writes also read the line they overwrite.
  */
 #include "harness/checks/check.h"
 
@@ -17,7 +17,10 @@ static const struct param params[] = {
 	{ 0 },
 };
 
-#define RATE(name, what) { name, "GB/s", MORE, BY_MEDIAN, "memory", what }
+#define RATE(name, what)                                                                           \
+	{                                                                                          \
+		name, "GB/s", MORE, BY_MEDIAN, "memory", what                                      \
+	}
 static const struct metric metrics[] = {
 	RATE("read", "reading, cores and memory of one NUMA node"),
 	RATE("write", "writing through the caches"),
@@ -48,12 +51,14 @@ static uint64_t array_bytes(const struct job *job)
 	return bytes & ~(uint64_t)4095;
 }
 
-static int measure_pair(struct job *job, const struct host_numa *cpus, const struct host_numa *memory,
-			struct error *err)
+static int measure_pair(struct job *job, const struct host_numa *cpus,
+			const struct host_numa *memory, struct error *err)
 {
 	int samples = (int)knob(&job->knobs, "samples");
-	struct memory_rate rate = { .cpu_numa = cpus->id, .memory_numa = memory->id,
-				    .bytes = array_bytes(job), .samples = samples };
+	struct memory_rate rate = { .cpu_numa = cpus->id,
+				    .memory_numa = memory->id,
+				    .bytes = array_bytes(job),
+				    .samples = samples };
 	const struct metric *m = cpus == memory ? metrics : metrics + MEMORY_OPS;
 	double *all = xcalloc((size_t)samples * MEMORY_OPS, sizeof(*all));
 	char subject[32];
@@ -66,8 +71,9 @@ static int measure_pair(struct job *job, const struct host_numa *cpus, const str
 	for (int op = 0; op < MEMORY_OPS && rc == 0; op++)
 		job_samples(job, m[op].name, subject, rate.gbs[op], samples);
 	if (rc == 0)
-		job_note(job, "%s: %d threads, arrays of %llu MiB, %.0f%% huge pages", subject, rate.threads,
-			 (unsigned long long)(rate.bytes >> 20), 100 * rate.huge_share);
+		job_note(job, "%s: %d threads, arrays of %llu MiB, %.0f%% huge pages", subject,
+			 rate.threads, (unsigned long long)(rate.bytes >> 20),
+			 100 * rate.huge_share);
 	free(all);
 	return rc;
 }
@@ -94,10 +100,14 @@ static int run(struct job *job, struct error *err)
 const struct check check_memory_bandwidth = {
 	.name = "memory_bandwidth",
 	.summary = "read, write, copy and triad between NUMA nodes",
-	.how = "All allowed cores of a NUMA node stream through arrays bound to a NUMA node, in huge pages "
-	       "where there are any, each operation timed `samples` times from a common start. Bytes are "
-	       "counted as STREAM counts them: copy moves two arrays, triad three, and the hidden read of a "
-	       "plain write is not counted. Copy and triad store past the caches, as the best STREAM builds do.",
+	.how = "All allowed cores of a NUMA node stream through arrays bound to a NUMA node, in "
+	       "huge pages "
+	       "where there are any, each operation timed `samples` times from a common start. "
+	       "Bytes are "
+	       "counted as STREAM counts them: copy moves two arrays, triad three, and the hidden "
+	       "read of a "
+	       "plain write is not counted. Copy and triad store past the caches, as the best "
+	       "STREAM builds do.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY,
 	.params = params,

@@ -1,8 +1,8 @@
 /*
  * memory_latency.c - a pointer chase through caches and memory.
  *
- * Samples are means of many hops, gathered into rounds: a round's median is one sample of `local`, its
- * 99th percentile one sample of `local_p99`, so both get an interval.
+ * Samples are means of many hops, gathered into rounds: a round's median is one sample of `local`,
+ * its 99th percentile one sample of `local_p99`, so both get an interval.
  */
 #include "harness/checks/check.h"
 
@@ -42,13 +42,16 @@ static uint64_t chain_bytes(const struct job *job)
 	return bytes & ~(uint64_t)0x1fffff;
 }
 
-static int measure_pair(struct job *job, const struct host_numa *cpus, const struct host_numa *memory,
-			struct error *err)
+static int measure_pair(struct job *job, const struct host_numa *cpus,
+			const struct host_numa *memory, struct error *err)
 {
 	double ns[ROUNDS * PER_ROUND], mid[ROUNDS], p99[ROUNDS];
-	struct memory_chase chase = { .cpu_numa = cpus->id, .memory_numa = memory->id,
-				      .bytes = chain_bytes(job), .samples = ROUNDS * PER_ROUND,
-				      .hops_per_sample = HOPS, .ns = ns };
+	struct memory_chase chase = { .cpu_numa = cpus->id,
+				      .memory_numa = memory->id,
+				      .bytes = chain_bytes(job),
+				      .samples = ROUNDS * PER_ROUND,
+				      .hops_per_sample = HOPS,
+				      .ns = ns };
 	int local = cpus == memory;
 	char subject[32];
 
@@ -72,8 +75,12 @@ static int measure_curve(struct job *job, const struct host_numa *numa, struct e
 
 	for (uint64_t bytes = 16 << 10; bytes <= last; bytes *= 2) {
 		double ns[CURVE_SAMPLES];
-		struct memory_chase chase = { .cpu_numa = numa->id, .memory_numa = numa->id, .bytes = bytes,
-					      .samples = CURVE_SAMPLES, .hops_per_sample = 20000, .ns = ns };
+		struct memory_chase chase = { .cpu_numa = numa->id,
+					      .memory_numa = numa->id,
+					      .bytes = bytes,
+					      .samples = CURVE_SAMPLES,
+					      .hops_per_sample = 20000,
+					      .ns = ns };
 		char subject[48], size[24];
 
 		if (job->hw->memory_chase(job->machine, &chase, err) < 0)
@@ -108,8 +115,10 @@ static int run(struct job *job, struct error *err)
 const struct check check_memory_latency = {
 	.name = "memory_latency",
 	.summary = "pointer chase between NUMA nodes, and a curve from L1 to memory",
-	.how = "One core follows a random cycle of 64-byte lines, so no prefetcher can guess the next one; "
-	       "huge pages keep TLB misses out of the figure. A hop is a load that depends on the one before. "
+	.how = "One core follows a random cycle of 64-byte lines, so no prefetcher can guess the "
+	       "next one; "
+	       "huge pages keep TLB misses out of the figure. A hop is a load that depends on the "
+	       "one before. "
 	       "The curve repeats it for sizes from 16 KiB up.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY,

@@ -1,8 +1,8 @@
 /*
  * memory_stress.c - patterns through memory, every word verified.
  *
- * One wrong word is a failure; there is no tolerance and no retry. Corrected errors count too, because a
- * cell that needs correcting on the day of delivery will not get better.
+ * One wrong word is a failure; there is no tolerance and no retry. Corrected errors count too,
+ * because a cell that needs correcting on the day of delivery will not get better.
  */
 #include "harness/checks/counters.h"
 
@@ -50,12 +50,15 @@ static void note_mismatches(struct job *job, const struct memory_stress *s)
 		const struct memory_mismatch *m = &s->first[i];
 
 		job_note(job,
-			 "wrong word: virtual 0x%llx, physical 0x%llx%s, pattern %s, cpu %d, wrote %016llx, read "
+			 "wrong word: virtual 0x%llx, physical 0x%llx%s, pattern %s, cpu %d, wrote "
+			 "%016llx, read "
 			 "%016llx, bits %016llx, second read %016llx (%s)",
-			 (unsigned long long)m->virtual_address, (unsigned long long)m->physical_address,
+			 (unsigned long long)m->virtual_address,
+			 (unsigned long long)m->physical_address,
 			 m->physical_address ? "" : " (needs root)", m->pattern, m->cpu,
 			 (unsigned long long)m->expected, (unsigned long long)m->actual,
-			 (unsigned long long)(m->expected ^ m->actual), (unsigned long long)m->again,
+			 (unsigned long long)(m->expected ^ m->actual),
+			 (unsigned long long)m->again,
 			 m->again == m->expected ? "a bad read" : "a bad cell");
 	}
 }
@@ -68,9 +71,12 @@ static int stress(struct job *job, struct error *err)
 	s->bytes = choose_bytes(job);
 	s->seconds = knob(&job->knobs, "seconds");
 	s->seed = (uint64_t)knob(&job->knobs, "seed");
-	rc = s->bytes ? job->hw->memory_stress(job->machine, s, err)
-		      : error_set(err, "only %llu MiB of memory are free, which is too little to test",
-				  (unsigned long long)(job->hw->host(job->machine)->memory_available >> 20));
+	rc = s->bytes
+		     ? job->hw->memory_stress(job->machine, s, err)
+		     : error_set(
+			       err, "only %llu MiB of memory are free, which is too little to test",
+			       (unsigned long long)(job->hw->host(job->machine)->memory_available >>
+						    20));
 	if (rc == 0 && s->verified_bytes == 0)
 		rc = error_set(err, "no word was verified");
 	if (rc == 0) {
@@ -86,7 +92,8 @@ static int stress(struct job *job, struct error *err)
 static int run(struct job *job, struct error *err)
 {
 	struct counters *c = xcalloc(1, sizeof(*c));
-	int rc = counters_begin(c, job, err) < 0 || stress(job, err) < 0 || counters_end(c, job, err) < 0;
+	int rc = counters_begin(c, job, err) < 0 || stress(job, err) < 0 ||
+		 counters_end(c, job, err) < 0;
 
 	if (!rc) {
 		counters_report(c, job, "edac_ce", "ecc_corrected");
@@ -100,10 +107,14 @@ static int run(struct job *job, struct error *err)
 const struct check check_memory_stress = {
 	.name = "memory_stress",
 	.summary = "fills, moves and verifies memory with seven kinds of patterns",
-	.how = "All cores fill their share of memory with data that differ in every word (own address xor a "
-	       "seed, written upwards and read downwards), then moving inversions, random data, walking bits, "
-	       "checkerboards and block moves. Every word is compared; a mismatch is read a second time past "
-	       "the caches, which tells a bad read from a bad cell. Counters of EDAC and machine checks are "
+	.how = "All cores fill their share of memory with data that differ in every word (own "
+	       "address xor a "
+	       "seed, written upwards and read downwards), then moving inversions, random data, "
+	       "walking bits, "
+	       "checkerboards and block moves. Every word is compared; a mismatch is read a second "
+	       "time past "
+	       "the caches, which tells a bad read from a bad cell. Counters of EDAC and machine "
+	       "checks are "
 	       "read before and after.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY,

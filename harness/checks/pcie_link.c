@@ -1,8 +1,8 @@
 /*
  * pcie_link.c - width and generation of every link, under load where this build can load it.
  *
- * Links may rest at a low generation to save power, so a rate at rest proves nothing: full width and
- * generation at rest are a pass, less is only judged when the part was under load.
+ * Links may rest at a low generation to save power, so a rate at rest proves nothing: full width
+ * and generation at rest are a pass, less is only judged when the part was under load.
  */
 #include "harness/checks/counters.h"
 
@@ -21,11 +21,15 @@ static const struct param params[] = {
 
 static const struct metric metrics[] = {
 	{ "lanes_lost", "", NONE, BY_EVERY, NULL, "lanes fewer than device and slot can do" },
-	{ "generations_lost", "", NONE, BY_EVERY, NULL, "generations below what device and slot can do" },
+	{ "generations_lost", "", NONE, BY_EVERY, NULL,
+	  "generations below what device and slot can do" },
 	{ "aer_uncorrected", "", NONE, BY_EVERY, NULL, "growth of uncorrected errors" },
 	{ "aer_corrected", "", LESS, BY_EVERY, NULL, "growth of corrected errors and replays" },
-	{ "width", "", MORE, RECORDED, NULL, "lanes in use" },
-	{ "generation", "", MORE, RECORDED, NULL, "generation in use" },
+	{ "width", "", MORE, RECORDED, NULL, "lanes in use, under load if there was one" },
+	{ "generation", "", MORE, RECORDED, NULL,
+	  "generation in use, under load if there was one" },
+	{ "rest_width", "", MORE, RECORDED, NULL, "lanes in use at rest" },
+	{ "rest_generation", "", MORE, RECORDED, NULL, "generation in use at rest" },
 	{ 0 },
 };
 
@@ -35,7 +39,7 @@ static double seconds(const struct knobs *k)
 }
 
 struct links {
-	struct pcie_link links[LINKS_MOST];
+	struct pcie_link rest[LINKS_MOST], links[LINKS_MOST]; /* before, and under load */
 	int was_loaded[LINKS_MOST];
 	int count;
 	struct counters counters;
@@ -89,7 +93,9 @@ static int read_loaded(struct job *job, int i, struct pcie_link *link, struct er
 	if (!disk)
 		return 0;
 	l.io = (struct disk_io){ .target = { .path = disk->path, .device = 1 },
-				 .span = disk->bytes & ~(uint64_t)0xfffff, .block = 1 << 20, .depth = 16,
+				 .span = disk->bytes & ~(uint64_t)0xfffff,
+				 .block = 1 << 20,
+				 .depth = 16,
 				 .seconds = knob(&job->knobs, "seconds") };
 	if (pthread_create(&thread, NULL, put_load, &l) != 0)
 		return 0;
@@ -107,7 +113,8 @@ static void report_loss(struct job *job, const char *metric, const char *part, i
 	if (now <= 0 || most <= 0) {
 		job_hole(job, metric, part, "the kernel does not say what this link can do");
 	} else if (now < most && !was_loaded) {
-		snprintf(why, sizeof(why), "%d of %d at rest, and nothing here puts a load on it", now, most);
+		snprintf(why, sizeof(why), "%d of %d at rest, and nothing here puts a load on it",
+			 now, most);
 		job_hole(job, metric, part, why);
 	} else {
 		job_report(job, metric, part, now < most ? most - now : 0);
@@ -120,6 +127,7 @@ static int read_links(struct job *job, struct links *l, struct error *err)
 	if (l->count < 0)
 		return -1;
 	l->count = l->count > LINKS_MOST ? LINKS_MOST : l->count;
+	memcpy(l->rest, l->links, sizeof(l->rest));
 	for (int i = 0; i < l->count; i++) {
 		l->was_loaded[i] = read_loaded(job, i, &l->links[i], err);
 		if (l->was_loaded[i] < 0)
@@ -142,14 +150,18 @@ static void report(struct job *job, struct links *l)
 		const struct pcie_link *p = &l->links[i];
 
 		if (has_no_link(p, is_virtual)) {
-			job_absent(job, "lanes_lost", p->part, "a virtual device without a PCIe link");
-			job_absent(job, "generations_lost", p->part, "a virtual device without a PCIe link");
+			job_absent(job, "lanes_lost", p->part,
+				   "a virtual device without a PCIe link");
+			job_absent(job, "generations_lost", p->part,
+				   "a virtual device without a PCIe link");
 			continue;
 		}
 		report_loss(job, "lanes_lost", p->part, p->width, p->width_max, l->was_loaded[i]);
 		report_loss(job, "generations_lost", p->part, p->gen, p->gen_max, l->was_loaded[i]);
 		job_report(job, "width", p->part, p->width);
 		job_report(job, "generation", p->part, p->gen);
+		job_report(job, "rest_width", p->part, l->rest[i].width);
+		job_report(job, "rest_generation", p->part, l->rest[i].gen);
 	}
 	counters_report(&l->counters, job, "aer_correctable", "aer_corrected");
 	counters_report(&l->counters, job, "aer_nonfatal", "aer_uncorrected");
@@ -164,7 +176,9 @@ static int run(struct job *job, struct error *err)
 
 	if (!rc && l->count == 0)
 		for (const struct metric *m = metrics; m->name; m++)
-			job_absent(job, m->name, "", "no GPU, NIC or disk here has a PCIe link that the kernel shows");
+			job_absent(
+				job, m->name, "",
+				"no GPU, NIC or disk here has a PCIe link that the kernel shows");
 	else if (!rc)
 		report(job, l);
 	free(l);
@@ -174,9 +188,12 @@ static int run(struct job *job, struct error *err)
 const struct check check_pcie_link = {
 	.name = "pcie_link",
 	.summary = "PCIe width and generation of GPUs, NICs and disks; error counters",
-	.how = "Compares the link in use with what the device and the port above it can both do, from sysfs. "
-	       "Disks are read from while their link is looked at; a link below its best at rest without a load "
-	       "is a hole and not a failure. Counters of Advanced Error Reporting are read before and after.",
+	.how = "Compares the link in use with what the device and the port above it can both do, "
+	       "from sysfs. "
+	       "Disks are read from while their link is looked at; a link below its best at rest "
+	       "without a load "
+	       "is a hole and not a failure. Counters of Advanced Error Reporting are read before "
+	       "and after.",
 	.scope = PER_NODE,
 	.occupies = USES_DISKS,
 	.params = params,

@@ -1,9 +1,9 @@
 /*
  * program.c - any other program as a check, as the spec describes it.
  *
- * No shell ever sees the words. A program that prints more than its cap, runs longer than its limit or
- * leaves with a code that the spec does not list has not measured anything, whatever it printed; so has
- * one whose output lacks a figure.
+ * No shell ever sees the words. A program that prints more than its cap, runs longer than its limit
+ * or leaves with a code that the spec does not list has not measured anything, whatever it printed;
+ * so has one whose output lacks a figure.
  */
 #include "harness/checks/check.h"
 
@@ -48,7 +48,8 @@ static int split(char *text, char *words[], int room)
 	char *save = NULL;
 	int n = 0;
 
-	for (char *line = strtok_r(text, "\n", &save); line && n < room; line = strtok_r(NULL, "\n", &save))
+	for (char *line = strtok_r(text, "\n", &save); line && n < room;
+	     line = strtok_r(NULL, "\n", &save))
 		words[n++] = line;
 	return n;
 }
@@ -118,7 +119,8 @@ static int wait_for(struct child *c, int *status, struct error *err)
 		if (got < 0 && errno != EINTR)
 			return error_sys(err, "cannot wait for it");
 		if (clock_now() > c->deadline)
-			return error_set(err, "it closed its output and did not end within its time limit");
+			return error_set(
+				err, "it closed its output and did not end within its time limit");
 		nanosleep(&nap, NULL);
 	}
 }
@@ -147,7 +149,8 @@ static int check_status(struct job *job, int status, struct error *err)
 	int n = split(list, codes, STEPS_MOST), rc = -1;
 
 	if (WIFSIGNALED(status)) {
-		error_set(err, "it was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		error_set(err, "it was killed by signal %d (%s)", WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
 	} else {
 		for (int i = 0; i < n; i++)
 			if (WEXITSTATUS(status) == atoi(codes[i]))
@@ -182,7 +185,8 @@ static int by_regex(struct job *job, const char *metric, const char *where, cons
 		return error_set(err, "figure %s: bad expression", metric);
 	while (regexec(&re, output, 2, m, found ? REG_NOTBOL : 0) == 0 && m[0].rm_eo > 0) {
 		char *text = m[1].rm_so < 0 ? xstrdup("")
-					    : xstrndup(output + m[1].rm_so, (size_t)(m[1].rm_eo - m[1].rm_so));
+					    : xstrndup(output + m[1].rm_so,
+						       (size_t)(m[1].rm_eo - m[1].rm_so));
 		double value;
 		int rc = parse_number(text, &value);
 
@@ -209,7 +213,8 @@ static json_t *walk(json_t *at, const char *path)
 	char *copy = xstrdup(path), *save = NULL;
 
 	for (char *key = strtok_r(copy, ".", &save); key && at; key = strtok_r(NULL, ".", &save))
-		at = json_is_array(at) ? json_array_get(at, (size_t)atoi(key)) : json_object_get(at, key);
+		at = json_is_array(at) ? json_array_get(at, (size_t)atoi(key))
+				       : json_object_get(at, key);
 	free(copy);
 	return at;
 }
@@ -231,11 +236,11 @@ static int by_json(struct job *job, const char *metric, const char *where, const
 	int rc = 0;
 
 	if (!root)
-		return error_set(err, "figure %s: its output is not JSON: line %d: %s", metric, why.line, why.text);
+		return error_set(err, "figure %s: its output is not JSON: line %d: %s", metric,
+				 why.line, why.text);
 	at = walk(root, where);
 	if (json_is_array(at) && json_array_size(at) > 0) {
-		json_array_foreach(at, i, v)
-			rc = rc < 0 ? rc : report_json(job, metric, v, err);
+		json_array_foreach(at, i, v) rc = rc < 0 ? rc : report_json(job, metric, v, err);
 	} else {
 		rc = report_json(job, metric, at, err);
 	}
@@ -297,8 +302,10 @@ static int run(struct job *job, struct error *err)
 const struct check check_program = {
 	.name = "program",
 	.summary = "any other program, described in the spec",
-	.how = "Starts the program without a shell, with a time limit and an output cap, and takes its figures "
-	       "from its output by a JSON path or a regular expression; every match is one sample. Its name in "
+	.how = "Starts the program without a shell, with a time limit and an output cap, and takes "
+	       "its figures "
+	       "from its output by a JSON path or a regular expression; every match is one sample. "
+	       "Its name in "
 	       "the spec is the name of the check: limits, profiles and reports use that.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY | USES_DISKS,

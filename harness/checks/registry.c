@@ -1,4 +1,5 @@
-/* registry.c - all checks, in the order they are listed. Kept by hand: greppable, and the linker cannot drop one. */
+/* registry.c - all checks, in the order they are listed. Kept by hand: greppable, and the linker
+ * cannot drop one. */
 #include "harness/checks/check.h"
 
 extern const struct check check_inventory, check_settings, check_pcie_link, check_memory_bandwidth,
@@ -6,18 +7,11 @@ extern const struct check check_inventory, check_settings, check_pcie_link, chec
 	check_disk_latency, check_disk_integrity, check_disk_health, check_program;
 
 const struct check *const all_checks[] = {
-	&check_inventory,
-	&check_settings,
-	&check_pcie_link,
-	&check_memory_bandwidth,
-	&check_memory_latency,
-	&check_memory_stress,
-	&check_cpu_burn,
-	&check_disk_seq,
-	&check_disk_rand,
-	&check_disk_latency,
-	&check_disk_integrity,
-	&check_disk_health,
-	&check_program,
-	NULL,
+	&check_inventory,      &check_settings,
+	&check_pcie_link,      &check_memory_bandwidth,
+	&check_memory_latency, &check_memory_stress,
+	&check_cpu_burn,       &check_disk_seq,
+	&check_disk_rand,      &check_disk_latency,
+	&check_disk_integrity, &check_disk_health,
+	&check_program,        NULL,
 };

@@ -54,7 +54,8 @@ static int run(struct job *job, struct error *err)
 const struct check check_settings = {
 	.name = "settings",
 	.summary = "kernel, drivers, sysctl, mounts, limits as the spec wants them",
-	.how = "Reads each setting that the spec lists, and nothing else. A deviation is reported with what "
+	.how = "Reads each setting that the spec lists, and nothing else. A deviation is reported "
+	       "with what "
 	       "was found, what was expected and the command that sets it.",
 	.scope = PER_NODE,
 	.occupies = USES_NOTHING,
