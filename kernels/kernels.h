@@ -1,10 +1,10 @@
 /*
  * kernels.h - everything that touches hardware, real or simulated. The door of the kernels/ room.
  *
- * Callers get one const table, struct kernels. A primitive is "do this, tell me what came out": it knows
- * no limit, no spec and no verdict. A NULL entry means that this build or this machine cannot do it, and
- * the caller says so as a hole. All of them return 0, or -1 with a sentence in err; the structs are
- * filled by the caller above the line "out" and by the primitive below it.
+ * Callers get one const table, struct kernels. A primitive is "do this, tell me what came out": it
+ * knows no limit, no spec and no verdict. A NULL entry means that this build or this machine cannot
+ * do it, and the caller says so as a hole. All of them return 0, or -1 with a sentence in err; the
+ * structs are filled by the caller above the line "out" and by the primitive below it.
  *
  * Units: bytes, seconds, and rates per second, unless a name says otherwise (_ns, _gbs = 1e9 B/s).
  * Processor numbers are the kernel's. Only processors that affinity and cgroup allow are ever used.
@@ -29,14 +29,15 @@ struct host_disk {
 	char device[64]; /* "nvme0n1" */
 	char path[80];   /* "/dev/nvme0n1" */
 	char serial[160];
-	char bus[16];    /* "nvme", "scsi", "virtio", "loop" */
+	char bus[16]; /* "nvme", "scsi", "virtio", "loop" */
 	uint64_t bytes;
 };
 
 struct host {
 	struct host_numa *numas; /* those with memory, by id */
 	int numa_count;
-	struct host_disk *disks; /* disk0 is disks[0]; nvme first, then by name; no partitions, no zram */
+	struct host_disk
+		*disks; /* disk0 is disks[0]; nvme first, then by name; no partitions, no zram */
 	int disk_count;
 	int *cpus; /* all allowed processors, ascending */
 	int cpu_count;
@@ -45,12 +46,16 @@ struct host {
 };
 
 /*
- * One fact: `part` is "" for the node or "dimm07", `key` as in parts.h. Exactly one of value and hole is
- * set; a hole says why the fact could not be read ("needs root: /sys/firmware/dmi/tables/DMI").
+ * One fact: `part` is "" for the node or "dimm07", `key` as in parts.h. Exactly one of value and
+ * hole is set; a hole says why the fact could not be read ("needs root:
+ * /sys/firmware/dmi/tables/DMI"). A part without a number ("dimm") with a hole: parts of that kind
+ * could not even be listed.
  */
-typedef void fact_fn(void *arg, const char *part, const char *key, const char *value, const char *hole);
+typedef void fact_fn(void *arg, const char *part, const char *key, const char *value,
+		     const char *hole);
 
-/* One counter that only ever grows: "edac_ce", "edac_ue", "mce", "throttle", "aer_correctable", ... */
+/* One counter that only ever grows: "edac_ce", "edac_ue", "mce", "throttle", "aer_correctable", ...
+ */
 typedef void counter_fn(void *arg, const char *part, const char *name, double value);
 
 /* State of a PCIe link, 0 where not known. Of part "gpu0", "nic2", "disk1". */
@@ -62,7 +67,14 @@ struct pcie_link {
 
 /* ---- host memory --------------------------------------------------------------------------- */
 
-enum memory_op { MEMORY_READ, MEMORY_WRITE, MEMORY_NT_WRITE, MEMORY_COPY, MEMORY_TRIAD, MEMORY_OPS };
+enum memory_op {
+	MEMORY_READ,
+	MEMORY_WRITE,
+	MEMORY_NT_WRITE,
+	MEMORY_COPY,
+	MEMORY_TRIAD,
+	MEMORY_OPS
+};
 
 /*
  * Moves arrays through memory with all allowed processors of one NUMA node, bound to it, while the
@@ -70,7 +82,7 @@ enum memory_op { MEMORY_READ, MEMORY_WRITE, MEMORY_NT_WRITE, MEMORY_COPY, MEMORY
  */
 struct memory_rate {
 	int cpu_numa, memory_numa; /* ids */
-	uint64_t bytes;            /* of one array; there are three */
+	uint64_t bytes;            /* of one array; there are three; a multiple of 64 */
 	int samples;
 	/* out */
 	double *gbs[MEMORY_OPS]; /* caller's arrays of `samples`; a NULL one is left out */
@@ -93,14 +105,16 @@ enum { MISMATCHES_KEPT = 16 };
 
 struct memory_mismatch {
 	uint64_t virtual_address, physical_address; /* physical 0 if not root */
-	uint64_t expected, actual, again; /* again: a second read, which tells a bad read from a bad cell */
+	uint64_t expected, actual,
+		again; /* again: a second read, which tells a bad read from a bad cell */
 	int cpu;
 	const char *pattern;
 };
 
 /*
- * Fills, moves and verifies memory for `seconds`, at least one round of all patterns. `tamper` is how a
- * test plants flips: called once after each fill, before the verify; NULL in production.
+ * Fills, moves and verifies memory for `seconds`, at least one round of all patterns. 256 MiB
+ * always stay free. `tamper` is how a test plants flips: called once for each NUMA node's block
+ * after each write pass that is verified next; NULL in production.
  */
 struct memory_stress {
 	uint64_t bytes; /* in all, over all NUMA nodes with processors */
@@ -111,8 +125,8 @@ struct memory_stress {
 	/* out */
 	uint64_t tested_bytes;   /* of memory, each byte once */
 	uint64_t verified_bytes; /* read back and compared, over all patterns */
-	uint64_t mismatches;
-	double took; /* seconds */
+	uint64_t mismatches;     /* reads: a bad cell counts in each pass that sees it */
+	double took;             /* seconds, without the first touch of the pages */
 	int threads;
 	double huge_share;
 	int kept;
@@ -125,9 +139,10 @@ struct memory_stress {
 enum cpu_mix { CPU_AVX2, CPU_AVX512, CPU_AMX, CPU_INTEGER, CPU_CRYPTO, CPU_MIXES };
 
 /*
- * Runs one mix on all allowed processors at once, `windows` windows of `window` seconds. Every block of
- * work ends in a digest that is compared with a golden one from the source, not with another core's.
- * `tamper_cpu` >= 0 spoils one result of that processor, for tests; -1 in production.
+ * Runs one mix on all allowed processors at once, `windows` windows of `window` seconds. Every
+ * block of work ends in a digest that is compared with a golden one from the source, not with
+ * another core's. `tamper_cpu` >= 0 spoils one result of that processor, for tests; -1 in
+ * production.
  */
 struct cpu_burn {
 	enum cpu_mix mix;
@@ -135,44 +150,52 @@ struct cpu_burn {
 	int windows;
 	int tamper_cpu;
 	/* out: caller's arrays of cpu_count, and of cpu_count x windows row by row */
-	double *rate;       /* operations a second in each window: FLOP for FMA mixes, steps for the others */
-	double *clock;      /* core clock in Hz in each window, from a chain of dependent additions */
-	uint64_t *wrong;    /* blocks with a wrong digest, by processor */
-	uint64_t *blocks;   /* blocks verified, by processor */
-	double ops_per_cycle; /* what the ports of this core model allow; 0 if the model is not known */
+	double *rate;     /* operations a second in each window: FLOP for FMA mixes, steps for the
+			     others */
+	double *clock;    /* core clock in Hz in each window, from a chain of dependent additions;
+			   * rate and clock are 0 in a window in which the processor got no turn */
+	uint64_t *wrong;  /* blocks with a wrong digest, by processor */
+	uint64_t *blocks; /* blocks verified, by processor */
+	double ops_per_cycle; /* of one core, by its ports; 0 if the model is not known */
 	const char *core;     /* name of the core model, or "unknown" */
 };
 
 /* ---- disks --------------------------------------------------------------------------------- */
 
 /*
- * Where disk work goes: an ordinary file made for it, or a device that is only read. Writing to a device
- * goes through disk_guard and never otherwise.
+ * Where disk work goes: an ordinary file made for it, or a device that is only read. Writing to a
+ * device goes through disk_guard and never otherwise.
  */
 struct disk_target {
 	const char *path;
-	int device;      /* path is a block device */
-	int destroy;     /* the plan allows writing to this device */
-	const char *serial; /* with destroy: the serial number that the plan names; must match exactly */
+	int device;         /* path is a block device */
+	int destroy;        /* the plan allows writing to this device */
+	const char *serial; /* with destroy: the serial number that the plan names; must match
+			       exactly */
 };
 
 enum { DISK_DEPTH_MOST = 1024 };
 
-/* One job of io_uring with O_DIRECT, registered buffers and a registered file, by one thread. */
+/*
+ * One job of io_uring with O_DIRECT, registered buffers and a registered file, by one thread. A
+ * file that is written must be called assay-*.data; it is made if it is missing. A file that is
+ * read must hold data all over the span, or zeros would be timed. -1 when not one operation
+ * succeeded.
+ */
 struct disk_io {
 	struct disk_target target;
-	uint64_t span;   /* bytes of the file or device that are used, from its start */
-	unsigned block;  /* bytes of one operation */
-	int depth;       /* operations in flight */
-	int random;      /* else sequential */
-	int write;       /* else read */
-	double seconds;  /* stops then, or at max_bytes if that is not 0 */
+	uint64_t span;  /* bytes of the file or device that are used, from its start */
+	unsigned block; /* bytes of one operation */
+	int depth;      /* operations in flight */
+	int random;     /* else sequential */
+	int write;      /* else read */
+	double seconds; /* stops then, or at max_bytes if that is not 0 */
 	uint64_t max_bytes;
 	uint64_t seed;
 	/* out */
 	uint64_t operations, bytes;
 	double took;        /* of the operations, and of the final fsync when writing */
-	double cpu_seconds; /* user and system */
+	double cpu_seconds; /* user and system, of the whole process: its workers are its threads */
 	double mean_ns, p50_ns, p99_ns, p999_ns, max_ns;
 	uint64_t errors; /* operations that failed; error text of the first one below */
 	char first_error[160];
@@ -181,10 +204,10 @@ struct disk_io {
 enum disk_fault { DISK_CORRUPT, DISK_TORN, DISK_STALE, DISK_MISPLACED, DISK_FAULTS };
 
 /*
- * Writes `files` files of file_bytes in `folder` twice (so that a stale block can be told), syncs, drops
- * them from the page cache and reads all back with O_DIRECT. Every 4096 bytes carry run, file, offset
- * and generation with a checksum. Files are removed at the end. `tamper` as in memory_stress: called
- * with the folder between writing and reading.
+ * Writes `files` files of file_bytes in `folder` twice (so that a stale block can be told), syncs,
+ * drops them from the page cache and reads all back with O_DIRECT. Every 4096 bytes carry run,
+ * file, offset and generation with a checksum. Files are removed at the end. `tamper` as in
+ * memory_stress: called with the folder between writing and reading.
  */
 struct disk_integrity {
 	const char *folder;
@@ -205,7 +228,8 @@ const char *disk_fault_name(enum disk_fault fault); /* "corrupt", "torn", "stale
 /* The NVMe SMART / health log, as the specification (NVM Express Base 2.0, 5.16.1.3) counts. */
 struct disk_health {
 	double critical_warning, temperature_c, spare_percent, spare_threshold, used_percent;
-	double read_bytes, written_bytes, power_on_hours, unsafe_shutdowns, media_errors, error_log_entries;
+	double read_bytes, written_bytes, power_on_hours, unsafe_shutdowns, media_errors,
+		error_log_entries;
 	double warning_minutes, critical_minutes;
 };
 
@@ -215,7 +239,8 @@ struct kernels {
 	const char *name; /* "real" or "twin" */
 	int simulated;
 
-	/* root is "" for this machine, or a folder that holds recorded /sys, /proc and /dev trees */
+	/* root is "" for this machine, or a folder that holds recorded /sys, /proc and /dev trees
+	 */
 	struct machine *(*machine_open)(const char *root, struct error *err);
 	void (*machine_close)(struct machine *m);
 	const struct host *(*host)(struct machine *m);
@@ -225,8 +250,9 @@ struct kernels {
 	/* Fills at most `room` links, returns how many there are, or -1. */
 	int (*pcie_links)(struct machine *m, struct pcie_link *links, int room, struct error *err);
 	/*
-	 * The value of one setting of the system, as text in *value (the caller frees it): kinds are in
-	 * setting_kinds below. -1 with err when it cannot be read; a setting that is not there is "absent".
+	 * The value of one setting of the system, as text in *value (the caller frees it): kinds
+	 * are in setting_kinds below. -1 with err when it cannot be read; a setting that is not
+	 * there is "absent".
 	 */
 	int (*setting)(struct machine *m, const char *kind, const char *name, char **value,
 		       struct error *err);
@@ -238,10 +264,12 @@ struct kernels {
 	int (*cpu_burn)(struct machine *m, struct cpu_burn *job, struct error *err);
 	int (*cpu_can)(struct machine *m, enum cpu_mix mix);
 
-	/* The whole-disk device behind a folder ("vda"), or -1 (a network or memory file system). */
+	/* The whole-disk device behind a folder ("vda"), or -1: network, memory, or several disks.
+	 */
 	int (*disk_of_folder)(struct machine *m, const char *folder, char *device, size_t room,
 			      struct error *err);
-	/* 0 if writing to this device would destroy nothing; else -1, err naming what is in the way. */
+	/* 0 if writing to this device would destroy nothing; else -1, err naming what is in the
+	 * way. */
 	int (*disk_guard)(struct machine *m, const struct disk_target *target, struct error *err);
 	int (*disk_io)(struct machine *m, struct disk_io *job, struct error *err);
 	int (*disk_integrity)(struct machine *m, struct disk_integrity *job, struct error *err);
@@ -253,7 +281,8 @@ struct kernels {
 struct setting_kind {
 	const char *name;
 	const char *takes; /* what the name of a setting of this kind is; NULL if it has none */
-	const char *fix;   /* printf format with one %s for the name and one for the wanted value */
+	const char *
+		fix; /* printf format with two %s: the name ("" if it has none), the wanted value */
 };
 extern const struct setting_kind setting_kinds[]; /* ends at name == NULL */
 

@@ -415,31 +415,57 @@ static int disk_counts(const struct machine *m, const char *device)
 	return !flag_set(m, device, "removable") && !flag_set(m, device, "hidden");
 }
 
-/* "Unit serial number" page of SPC-4: page code 80h, length in bytes 2-3, then the text. */
-static char *scsi_serial(const struct machine *m, const char *device)
+/* Removes white space at both ends; NULL for a text of nothing else. Takes the text over. */
+static char *trimmed(char *text)
 {
-	char *path = machine_path(m, "/sys/block/%s/device/vpd_pg80", device), *page,
-	     *serial = NULL;
-	struct error ignored;
-	size_t len, n;
+	char *start, *out;
+	size_t len;
 
-	page = file_read(path, 4096, &len, &ignored);
-	free(path);
-	if (page && len > 4 && (unsigned char)page[1] == 0x80) {
-		n = (size_t)(unsigned char)page[2] << 8 | (unsigned char)page[3];
-		serial = xstrndup(page + 4, n < len - 4 ? n : len - 4);
-	}
-	free(page);
-	return serial ? serial : machine_line(m, "/sys/block/%s/device/wwid", device);
+	if (!text)
+		return NULL;
+	start = text + strspn(text, " \t");
+	len = strlen(start);
+	while (len && strchr(" \t\n", start[len - 1]))
+		len--;
+	out = len ? xstrndup(start, len) : NULL;
+	free(text);
+	return out;
 }
 
-static char *disk_serial(const struct machine *m, const char *device)
+/* Unit serial number page (SPC-4, 7.8.13): code 80h, length in bytes 2 and 3, then the number. */
+static char *scsi_serial(const struct machine *m, const char *device)
 {
-	char *serial = machine_line(m, "/sys/block/%s/device/serial", device);
+	char *path = machine_path(m, "/sys/block/%s/device/vpd_pg80", device), *out = NULL;
+	struct error ignored;
+	size_t len;
+	char *page = file_read(path, 4096, &len, &ignored);
 
-	if (!serial)
-		serial = machine_line(m, "/sys/block/%s/serial", device);
-	return serial ? serial : scsi_serial(m, device);
+	if (page && len > 4 && (unsigned char)page[1] == 0x80) {
+		size_t said = (size_t)(unsigned char)page[2] << 8 | (unsigned char)page[3];
+
+		out = xstrndup(page + 4, said < len - 4 ? said : len - 4);
+	}
+	free(page);
+	free(path);
+	return trimmed(out);
+}
+
+char *disk_serial(const struct machine *m, const char *device)
+{
+	static const char *const files[] = { "device/serial", "serial" };
+	char *line = machine_line(m, "/sys/block/%s/loop/backing_file", device);
+	char *out = NULL;
+
+	if (line) {
+		out = xasprintf("loop:%s", line);
+		free(line);
+		return out;
+	}
+	for (size_t i = 0; !out && i < ARRAY_SIZE(files); i++)
+		out = trimmed(machine_line(m, "/sys/block/%s/%s", device, files[i]));
+	if (!out)
+		out = scsi_serial(m, device);
+	return out ? out : trimmed(machine_line(m, "/sys/block/%s/device/wwid", device));
 }
 
 static void disk_add(struct machine *m, const char *device)

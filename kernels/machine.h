@@ -21,6 +21,12 @@ char *machine_line(const struct machine *m, const char *fmt, ...) PRINTF(2, 3);
 /* The numa of this id, or NULL. */
 const struct host_numa *machine_numa(const struct machine *m, int id);
 
+/*
+ * The serial number of a whole disk ("nvme0n1"), exactly as a plan must name it, or NULL if it has
+ * none (a loop device has "loop:" and the path of its backing file). The caller frees it.
+ */
+char *disk_serial(const struct machine *m, const char *device);
+
 /* machine.c, facts.c, counters.c, pci.c, settings.c: see kernels.h */
 struct machine *machine_open(const char *root, struct error *err);
 void machine_close(struct machine *m);
@@ -38,7 +44,7 @@ int host_memory_stress(struct machine *m, struct memory_stress *job, struct erro
 int host_cpu_burn(struct machine *m, struct cpu_burn *job, struct error *err);
 int host_cpu_can(struct machine *m, enum cpu_mix mix);
 
-/* guard.c, uring.c, integrity.c, nvme.c */
+/* folder.c, guard.c, uring.c, integrity.c, nvme.c */
 int disk_of_folder(struct machine *m, const char *folder, char *device, size_t room,
 		   struct error *err);
 int disk_guard(struct machine *m, const struct disk_target *target, struct error *err);
