@@ -330,9 +330,9 @@ static void put_cpu_limits(struct deriving *d)
 		  cores * 8, cores);
 	/* A hypervisor gives the cores to others when it likes; on bare metal nothing should. */
 	text_addf(&d->out,
-		  "  cpu_burn.efficiency: {at_least: 85%%, share: %s, origin: derived,\n"
+		  "  cpu_burn.efficiency: {at_least: %s, origin: derived,\n"
 		  "    source: \"1 by construction; the rest is what %s may take\"}\n",
-		  is_guest(d) ? "30%, worst: 5%" : "95%, worst: 80%",
+		  is_guest(d) ? "25%, share: 50%, worst: 4%" : "85%, share: 95%, worst: 80%",
 		  is_guest(d) ? "a hypervisor and its other guests" : "daemons and interrupts");
 }
 

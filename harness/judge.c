@@ -294,14 +294,13 @@ static struct sample *collect(const struct judging *x, size_t *count)
 		if (step < 0 || r->steps[g->step].word != END_DONE)
 			continue;
 		s[(*count)++] = (struct sample){
-			plan_find(x->plan, x->plan->steps[step].base),
+			x->base_of_plan[step],
 			g->metric,
 			g->subject,
 			g->value,
 		};
 	}
-	/* Stable by construction: rows keep the journal's order inside one figure only if qsort
-	 * does, so the judge never depends on the order of samples. */
+	/* Within a figure any order will do: nothing below depends on it. */
 	qsort(s, *count, sizeof(*s), by_base);
 	return s;
 }
@@ -448,10 +447,14 @@ static void conclude(struct judgement *j)
 static void index_steps(struct judging *x)
 {
 	x->step_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
+	x->base_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
 	x->plan_of_step = xcalloc((size_t)x->results->step_count, sizeof(int));
 	for (int i = 0; i < x->results->step_count; i++)
 		x->plan_of_step[i] = -1;
 	for (int i = 0; i < x->plan->count; i++) {
+		const struct step *s = &x->plan->steps[i];
+
+		x->base_of_plan[i] = s->round == 1 ? i : plan_find(x->plan, s->base);
 		x->step_of_plan[i] = results_step(x->results, x->plan->steps[i].id);
 		if (x->step_of_plan[i] >= 0)
 			x->plan_of_step[x->step_of_plan[i]] = i;
@@ -482,6 +485,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 	conclude(x.out);
 	free(samples);
 	free(x.step_of_plan);
+	free(x.base_of_plan);
 	free(x.plan_of_step);
 	return x.out;
 }

@@ -70,9 +70,9 @@ struct judging {
 	const struct plan *plan;
 	const struct results *results;
 	struct judgement *out;
-	int *step_of_plan;                  /* results' index of a plan step, or -1 */
-	int *plan_of_step;                  /* and back */
-	size_t *figure_order, *figure_from; /* figures sorted by step; first of each step */
+	int *step_of_plan; /* results' index of a plan step, or -1 */
+	int *base_of_plan; /* plan index of the first round of a step */
+	int *plan_of_step; /* and back */
 };
 
 struct finding *judge_add(struct judging *x, int step, const char *check, const char *metric,
