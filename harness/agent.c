@@ -186,6 +186,7 @@ static void send_end(struct running *r, enum end_word word, const char *why, dou
 	json_object_set_new(event, "why", event_string(why, WHY_MOST));
 	json_object_set_new(event, "seconds", json_real(seconds));
 	json_object_set_new(event, "lines", json_integer(r->lines));
+	json_object_set_new(event, "t", json_real(clock_wall()));
 	send_event(r->agent, event);
 }
 

@@ -103,6 +103,28 @@ static int finish(struct runfolder *r, enum control_end end, struct error *err, 
 	return judgement_exit(r->judgement);
 }
 
+/* Whether any step lacks an end, or an inconclusive one could be repeated: else nothing is started.
+ */
+static int has_work(struct runfolder *r)
+{
+	struct judgement *j;
+	const char **bases;
+	int count, before = r->plan->count, more;
+
+	for (int i = 0; i < r->plan->count; i++) {
+		int k = results_step(r->results, r->plan->steps[i].id);
+
+		if (k < 0 || r->results->steps[k].word == END_NONE)
+			return 1;
+	}
+	j = judge(r->spec, r->fleet, r->plan, r->results);
+	bases = judge_undecided(j, r->plan, &count);
+	more = plan_extend(r->plan, bases, count, r->profile->repeat);
+	free(bases);
+	judgement_free(j);
+	return more > 0 || r->plan->count > before;
+}
+
 static int execute(struct runfolder *r, const struct arguments *a, const char *root)
 {
 	int json = a->value[OPT_JSON] != NULL, quiet = a->value[OPT_QUIET] != NULL;
@@ -125,7 +147,7 @@ static int execute(struct runfolder *r, const struct arguments *a, const char *r
 
 	if (a->value[OPT_LAUNCHER])
 		c.launcher = launcher_find(a->value[OPT_LAUNCHER]);
-	end = control_run(&c, &err);
+	end = has_work(r) ? control_run(&c, &err) : CONTROL_DONE;
 	end_display(&d);
 	return finish(r, end, &err, json);
 }
@@ -146,6 +168,11 @@ int cmd_run(const struct arguments *a)
 		return fail_with(EXIT_USAGE, &err);
 	}
 	rc = run_from_options(&r, a);
+	if (rc == 0 && r.hosts.count > 1) {
+		error_set(&err, "launcher local reaches one node, this machine; --hosts names %d",
+			  r.hosts.count);
+		rc = fail_with(EXIT_USAGE, &err);
+	}
 	if (rc == 0)
 		rc = run_create(&r, a, a->value[OPT_OUT]);
 	if (rc == 0)

@@ -116,8 +116,8 @@ static void print_library(const char *folder, const char *title)
 		complaints_init(&c);
 		y = yaml_parse(f->text, strlen(f->text), f->name, &c);
 		about = yaml_get(y, "about");
-		printf("  %-24s %.52s\n", f->name,
-		       about && about->kind == YAML_TEXT ? about->text : "");
+		printf("  %s\n", f->name);
+		print_wrapped(about && about->kind == YAML_TEXT ? about->text : "", 6, 79);
 		yaml_delete(y);
 		complaints_release(&c);
 	}
@@ -150,16 +150,26 @@ int cmd_spec_show(const struct arguments *a)
 	return fail_with(EXIT_USAGE, &err);
 }
 
+static const char *plural(int n)
+{
+	return n == 1 ? "" : "s";
+}
+
 int cmd_spec_check(const struct arguments *a)
 {
 	struct spec *s = load_spec_or_say(a->words[0]);
 
 	if (!s)
 		return EXIT_USAGE;
-	printf("%s: %d parts, %d node types, %d limits, %d settings, %d programs: no mistake "
+	if (a->value[OPT_PROFILE] && check_profile_or_say(s, a->value[OPT_PROFILE])) {
+		spec_free(s);
+		return EXIT_USAGE;
+	}
+	printf("%s: %d part%s, %d node type%s, %d limit%s, %d setting%s, %d program%s: no mistake "
 	       "found\n",
-	       s->name, s->part_count, s->node_count, s->limit_count, s->setting_count,
-	       s->program_count);
+	       s->name, s->part_count, plural(s->part_count), s->node_count, plural(s->node_count),
+	       s->limit_count, plural(s->limit_count), s->setting_count, plural(s->setting_count),
+	       s->program_count, plural(s->program_count));
 	spec_free(s);
 	return 0;
 }
@@ -239,9 +249,11 @@ int cmd_check_show(const struct arguments *a)
 			  a->words[0]);
 		return fail_with(EXIT_USAGE, &err);
 	}
-	printf("%s - %s\n\n%s\n\nknobs\n", c->name, c->summary, c->how);
+	printf("%s - %s\n\n", c->name, c->summary);
+	print_wrapped(c->how, 0, 79);
+	printf("\nknobs\n");
 	for (const struct param *p = c->params; p->name; p++)
-		printf("  %-10s %-10s %s\n", p->name, *p->preset ? p->preset : "-", p->help);
+		printf("  %-10s %-10s %s\n", p->name, p->from_spec ? "(spec)" : p->preset, p->help);
 	if (!c->params->name)
 		printf("  none\n");
 	print_metrics(c);

@@ -92,15 +92,21 @@ static char *part_facts(const struct deriving *d, const char *part)
 	for (int i = 0; i < d->count; i++) {
 		const struct derive_fact *f = &d->facts[i];
 		const struct fact_key *key;
+		const char *value;
+		char best[32];
 
 		if (strcmp(f->part, part) != 0 || !is_shared(f->key))
 			continue;
+		/* A link that is degraded today must not become the norm: what it can do is
+		 * expected. */
+		snprintf(best, sizeof(best), "%s_max", f->key);
+		value = fact(d, part, best) ? fact(d, part, best) : f->value;
 		key = fact_key_find((enum part_kind)part_kind_of(part), f->key);
 		text_addf(&t, "      %s: ", f->key);
 		if (key && key->type == FACT_NUMBER)
-			text_add(&t, f->value);
+			text_add(&t, value);
 		else
-			put_pattern(&t, f->value);
+			put_pattern(&t, value);
 		text_add(&t, "\n");
 	}
 	return text_detach(&t);
@@ -256,8 +262,8 @@ static double memory_floor(const struct deriving *d, char *how, size_t room)
 			 sum / 1e9, nodes);
 		return 0.65 * sum / 2 / nodes / 1e9;
 	}
-	snprintf(how, room, "%g cores x 10 lines of 64 B in flight / 200 ns, over %g NUMA nodes",
-		 cores, nodes);
+	snprintf(how, room, "%g cores x 10 lines of 64 B in flight / 200 ns, NUMA nodes: %g", cores,
+		 nodes);
 	return cores * 10 * 64 / 200 / nodes;
 }
 

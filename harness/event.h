@@ -5,13 +5,14 @@
  * all bytes before it) last. Agents number their lines ("n"). All events:
  *
  *   controller to agent   with  {to, step, k, v}     one knob, or the next piece of it
- *                         run   {to, step, check, name, unit, deadline}
+ *                         run   {to, step, check, unit, deadline}
  *                         stop  {}
- *   agent to controller   hello {at, version, pid}
+ *   agent to controller   hello {at, version, commit, pid, t}
  *                         fact  {at, step, part, k, v | hole}
  *                         data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na |
- * hole: why} note  {at, step, text} end   {at, step, word, why, seconds, lines} journal only head
- * {schema, version, commit, simulated, spec, profile, plan, hosts, ...} start {at, step, t}
+ * hole: why} note  {at, step, text} end   {at, step, word, why, seconds, lines, t} journal only
+ * head {schema, version, commit, simulated, spec, profile, plan, steps, destroy, only, root, t}
+ * start {at, step, t}
  */
 #ifndef ASSAY_EVENT_H
 #define ASSAY_EVENT_H

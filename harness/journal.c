@@ -25,11 +25,7 @@ static int lock(int fd, const char *run, struct error *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return error_set(
-			err,
-			"%s belongs to a run that is still going on; watch it with `assay watch "
-			"%s`",
-			run, run);
+		return error_set(err, "%s belongs to a run that is still going on", run);
 	return error_sys(err, "cannot lock the journal of %s", run);
 }
 

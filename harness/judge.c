@@ -137,17 +137,19 @@ static void by_median(struct finding *f, const double *v, int n, const struct li
 {
 	struct median m = median_of(v, n);
 	int low = holds(f, m.low, l->value), high = holds(f, m.high, l->value);
+	int around = f->op == EXACTLY && m.low < l->value && m.high > l->value;
 
 	f->value = m.value;
 	f->low = m.low;
 	f->high = m.high;
+	f->is_interval = m.sure;
 	if (!m.sure) {
 		f->verdict = VERDICT_INCONCLUSIVE;
 		say(f,
 		    xasprintf("%d samples are too few for a 95%% interval; six is the least", n));
 	} else if (low && high) {
 		f->verdict = VERDICT_PASS;
-	} else if (!low && !high) {
+	} else if (!low && !high && !around) {
 		f->verdict = VERDICT_FAIL;
 	} else {
 		f->verdict = VERDICT_INCONCLUSIVE;
@@ -192,12 +194,12 @@ static void by_share(struct finding *f, const double *v, int n, const struct lim
 		say(f, xasprintf("%d windows are too few to speak of a share", n));
 		return;
 	}
-	f->verdict =
-		in >= l->share * n && holds(f, worst, worst_limit) ? VERDICT_PASS : VERDICT_FAIL;
+	f->verdict = in >= (l->share - 1e-9) * n && holds(f, worst, worst_limit) ? VERDICT_PASS
+										 : VERDICT_FAIL;
 	say(f,
-	    xasprintf(
-		    "%d of %d windows in band (%.1f%%, wanted %.1f%%), worst %.4g %s (wanted %.4g)",
-		    in, n, 100.0 * in / n, 100 * l->share, worst, f->unit, worst_limit));
+	    xasprintf("%d of %d windows in band (%.1f%%, wanted %.1f%%), worst %.4g %s (wanted "
+		      "%.4g %s)",
+		      in, n, 100.0 * in / n, 100 * l->share, worst, f->unit, worst_limit, f->unit));
 }
 
 static void by_nothing(struct finding *f, const double *v, int n, const struct limit *l)
@@ -372,15 +374,20 @@ static void judge_missing(struct judging *x, int step, const struct metric *m)
 static void judge_step(struct judging *x, int step, const struct sample *s, size_t from, size_t to)
 {
 	const struct metric *metrics = step_metrics(x, step);
-	char came[64] = { 0 };
+	char *came;
+	int n = 0;
 
 	if (!metrics) /* the new spec dropped this program */
 		return;
+	while (metrics[n].name)
+		n++;
+	came = xcalloc((size_t)n, 1);
 	judge_samples(x, step, s, from, to, came);
 	judge_absents(x, step, came);
 	for (int i = 0; metrics[i].name; i++)
 		if (!came[i])
 			judge_missing(x, step, &metrics[i]);
+	free(came);
 	if (!strcmp(x->plan->steps[step].name, "inventory"))
 		judge_inventory(x, step);
 	if (!strcmp(x->plan->steps[step].name, "settings"))
@@ -431,14 +438,15 @@ static void judge_fleet(struct judging *x)
 	}
 }
 
-static void conclude(struct judgement *j)
+static void conclude(struct judgement *j, int is_simulated)
 {
 	for (int i = 0; i < j->count; i++)
 		if (!j->items[i].recorded)
 			j->of[j->items[i].verdict]++;
 	if (j->of[VERDICT_FAIL])
 		j->verdict = "rejected";
-	else if (j->of[VERDICT_NOT_MEASURED] || j->of[VERDICT_INCONCLUSIVE] || !j->of[VERDICT_PASS])
+	else if (is_simulated || j->of[VERDICT_NOT_MEASURED] || j->of[VERDICT_INCONCLUSIVE] ||
+		 !j->of[VERDICT_PASS])
 		j->verdict = "incomplete";
 	else
 		j->verdict = "accepted";
@@ -482,7 +490,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 	judge_fleet(&x);
 	for (int i = 0; i < x.out->count; i++)
 		waive(s, &x.out->items[i]);
-	conclude(x.out);
+	conclude(x.out, json_is_true(json_object_get(r->head, "simulated")));
 	free(samples);
 	free(x.step_of_plan);
 	free(x.base_of_plan);

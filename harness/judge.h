@@ -31,7 +31,9 @@ struct finding {
 	char *found;                       /* a word instead of a number, or NULL */
 	double value, low, high;
 	int samples;
-	int recorded; /* a curve's point: no verdict, no hole */
+	int is_interval; /* low and high are a 95 % interval of the median, else the extremes */
+	int is_fact;     /* compared with an expectation, not with a limit */
+	int recorded;    /* a curve's point: no verdict, no hole */
 	enum basis basis;
 	enum limit_op op;
 	double limit;

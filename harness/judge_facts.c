@@ -11,9 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A step that did not end in `done` has no facts either. */
+static int is_whole(const struct judging *x, int step)
+{
+	int i = x->step_of_plan[step];
+
+	return i >= 0 && x->results->steps[i].word == END_DONE;
+}
+
 static const struct fact *find_fact(const struct judging *x, int step, const char *part,
 				    const char *key)
 {
+	if (!is_whole(x, step))
+		return NULL;
 	for (size_t i = 0; i < x->results->fact_count; i++) {
 		const struct fact *f = &x->results->facts[i];
 
@@ -34,6 +44,7 @@ static void expect_limit(struct finding *f, const char *want, const char *source
 			 const struct place *at)
 {
 	f->basis = BASIS_EXACT;
+	f->is_fact = 1;
 	f->op = EXACTLY;
 	f->limit_text = xstrdup(want);
 	f->source = xstrdup(source);
@@ -79,8 +90,8 @@ static void judge_expect(struct judging *x, int step, const char *part, const st
 	if (f->verdict == VERDICT_PASS)
 		return;
 	who = identity(x, step, part);
-	set_text(&f->why,
-		 xasprintf("found %s, bought %s%s%s", fact->value, e->want, *who ? "; " : "", who));
+	set_text(&f->why, xasprintf("found %s, expected %s%s%s", fact->value, e->want,
+				    *who ? "; " : "", who));
 	free(who);
 }
 
@@ -104,6 +115,8 @@ static void list_parts(const struct judging *x, int step, enum part_kind kind,
 		       struct found_parts *p)
 {
 	*p = (struct found_parts){ 0 };
+	if (!is_whole(x, step))
+		return;
 	for (size_t i = 0; i < x->results->fact_count; i++) {
 		const struct fact *f = &x->results->facts[i];
 		int known = 0, at;

@@ -119,3 +119,47 @@ void spec_lint(const struct spec *s, struct complaints *c)
 		lint_counts(&s->nodes[i], c);
 	lint_waivers(s, c);
 }
+
+static int has_limit(const struct spec *s, const char *check, const char *metric, int part)
+{
+	for (int i = 0; i < s->limit_count; i++)
+		if (!strcmp(s->limits[i].check, check) && !strcmp(s->limits[i].metric, metric) &&
+		    (s->limits[i].part < 0 || s->limits[i].part == part))
+			return 1;
+	return 0;
+}
+
+static void lint_metric(const struct spec *s, const struct profile_check *pc,
+			const struct metric *m, struct complaints *c)
+{
+	const struct check *check = check_find(pc->name);
+	const struct place *at = &s->nodes[0].at;
+
+	if (m->better == NONE || m->judged == RECORDED)
+		return;
+	if (!check || check->scope != PER_DISK) {
+		if (!has_limit(s, pc->name, m->name, -1))
+			complain_warning(
+				c, at,
+				"no limit for %s.%s: on nodes that have it, it will be a hole",
+				pc->name, m->name);
+		return;
+	}
+	for (int i = 0; i < s->part_count; i++)
+		if (s->parts[i].kind == PART_DISK && part_is_used(s, i) &&
+		    !has_limit(s, pc->name, m->name, i))
+			complain_warning(c, &s->parts[i].at,
+					 "no limit for %s.%s of part %s: it will be a hole",
+					 pc->name, m->name, s->parts[i].name);
+}
+
+void spec_lint_profile(const struct spec *s, const struct profile *p, struct complaints *c)
+{
+	for (int i = 0; i < p->phase_count; i++)
+		for (int k = 0; k < p->phases[i].check_count; k++) {
+			const struct metric *m = spec_metrics(s, p->phases[i].checks[k].name);
+
+			for (; m && m->name; m++)
+				lint_metric(s, &p->phases[i].checks[k], m, c);
+		}
+}

@@ -68,9 +68,10 @@ const struct command commands[] = {
 		.summary = "look for mistakes in a spec",
 		.about = "Loads a spec and lints it: unknown keys, wrong units, limits above what "
 			 "physics allows, limits that no check evaluates, missing sources. All "
-			 "mistakes are shown at once, with file, line and column.",
-		.example = "assay spec check site.yaml",
-		.options = { OPT_HELP },
+			 "mistakes are shown at once, with file, line and column. With a profile, "
+			 "figures that it would measure and that no limit judges are named too.",
+		.example = "assay spec check site.yaml --profile quick",
+		.options = { OPT_PROFILE, OPT_HELP },
 		.run = cmd_spec_check,
 	},
 	{
@@ -246,6 +247,22 @@ static const struct command *find_command(int argc, char **argv, int *used)
 	return NULL;
 }
 
+/* "assay spec": the commands of a group. Whether there is such a group. */
+static int print_group(const char *name)
+{
+	size_t n = strlen(name);
+	int any = 0;
+
+	for (const struct command *c = commands; c->name; c++) {
+		if (strncmp(c->name, name, n) != 0 || c->name[n] != ' ')
+			continue;
+		if (!any++)
+			printf("usage: assay %s COMMAND [options]\n\n", name);
+		printf("  %-14s %s\n", c->name, c->summary);
+	}
+	return any;
+}
+
 static int is_any(const char *word, const char *a, const char *b, const char *c)
 {
 	return !strcmp(word, a) || !strcmp(word, b) || !strcmp(word, c);
@@ -254,12 +271,17 @@ static int is_any(const char *word, const char *a, const char *b, const char *c)
 int main(int argc, char **argv)
 {
 	struct arguments a = { 0 };
+	static char help[] = "--help";
 	const struct command *c;
 	struct error err;
 	int used;
 
 	if (sodium_init() < 0)
 		BUG("libsodium does not start");
+	if (argc > 2 && !strcmp(argv[1], "help")) { /* "assay help run" is "assay run --help" */
+		memmove(argv + 1, argv + 2, (size_t)(argc - 1) * sizeof(*argv));
+		argv[argc - 1] = help;
+	}
 	if (argc < 2 || is_any(argv[1], "help", "--help", "-h")) {
 		print_usage(argc < 2 ? stderr : stdout);
 		return argc < 2 ? EXIT_USAGE : 0;
@@ -269,6 +291,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	c = find_command(argc, argv, &used);
+	if (!c && (argc == 2 || argv[2][0] == '-') && print_group(argv[1]))
+		return argc == 2 ? EXIT_USAGE : 0;
 	if (!c) {
 		error_set(&err, "unknown command '%.60s%s%.60s'; `assay --help` lists them",
 			  argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");

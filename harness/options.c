@@ -94,7 +94,7 @@ int arguments_parse(const struct command *c, int argc, char **argv, struct argum
 	return take_words(c, argc - optind, argv + optind, a, err);
 }
 
-static void print_wrapped(const char *text, int indent, int width)
+void print_wrapped(const char *text, int indent, int width)
 {
 	int column = indent;
 

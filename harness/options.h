@@ -58,6 +58,8 @@ const char *option_name(enum opt o);
 const char *option_argument(enum opt o);
 const char *option_help(enum opt o);
 void command_help(const struct command *c);
+/* Words in lines of at most `width`, all indented. */
+void print_wrapped(const char *text, int indent, int width);
 
 /* cmd_*.c: 0 or the program's exit code */
 int cmd_run(const struct arguments *a);

@@ -53,7 +53,7 @@ static int param_count(const struct check *check)
 
 struct knobs step_knobs(const struct step *s)
 {
-	return (struct knobs){ s->check, s->values };
+	return (struct knobs){ s->check, s->values, s->numas, s->disks };
 }
 
 /* Sets a knob of the step to a text that the step owns from now on. */
@@ -145,13 +145,21 @@ static char *step_id(const struct step *s, const char *phase, const char *node)
 	return xasprintf("%s/%s#%d/%s%s%s", phase, s->name, s->round, node, *disk ? "/" : "", disk);
 }
 
+static int may_write(const struct step *s)
+{
+	int folder = param_index(s->check, "folder"), destroy = param_index(s->check, "destroy");
+
+	return folder < 0 || s->values[folder] || (destroy >= 0 && s->values[destroy]);
+}
+
 static void estimate(struct step *s)
 {
 	struct knobs k = step_knobs(s);
 
 	s->seconds = s->check->seconds(&k);
 	s->deadline = 2 * s->seconds + DEADLINE_SLACK;
-	s->writes = s->check->writes ? s->check->writes(&k) : 0;
+	/* Without a folder and without leave to destroy, a disk is only read. */
+	s->writes = s->check->writes && may_write(s) ? s->check->writes(&k) : 0;
 }
 
 static struct step *add_step(struct plan *p, const struct check *check)
@@ -167,6 +175,22 @@ static struct step *add_step(struct plan *p, const struct check *check)
 	return s;
 }
 
+/* Steps that go over all pairs of NUMA nodes take their time for each. */
+static int numa_count(const struct node_type *t)
+{
+	int count = node_type_count(t, PART_NUMA);
+	struct quantity q;
+	struct error err;
+
+	for (int i = 0; i < t->fact_count && !count; i++)
+		if (!strcmp(t->facts[i].key->name, "numa_nodes") &&
+		    quantity_parse(t->facts[i].want + strspn(t->facts[i].want, "<>= "), &q, &err) ==
+			    0)
+			count = (int)q.value;
+	count = count ? count : node_type_count(t, PART_SOCKET);
+	return count ? count : 1;
+}
+
 static void plan_step(const struct planning *x, int node, const char *unit, int disk)
 {
 	const struct program *program = spec_program(x->spec, x->pc->name);
@@ -177,6 +201,8 @@ static void plan_step(const struct planning *x, int node, const char *unit, int 
 	s->name = program ? program->name : check->name;
 	s->phase = x->phase;
 	s->node = node;
+	s->numas = numa_count(type);
+	s->disks = node_type_count(type, PART_DISK);
 	snprintf(s->unit, sizeof(s->unit), "%s", unit);
 	fill_knobs(s, x->pc);
 	if (program)
@@ -298,16 +324,28 @@ static int check_only(const struct profile *p, const char *only, struct error *e
 	return rc;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static int check_ids(const struct plan *p, struct error *err)
 {
+	char **ids = xcalloc((size_t)p->count, sizeof(*ids));
+	const char *twice = NULL;
+
 	for (int i = 0; i < p->count; i++)
-		for (int k = i + 1; k < p->count && p->steps[k].node == p->steps[i].node; k++)
-			if (!strcmp(p->steps[i].id, p->steps[k].id))
-				return error_set(
-					err,
-					"two steps are called %s: a check may stand only once in a "
-					"phase, and phases need different names",
-					p->steps[i].id);
+		ids[i] = p->steps[i].id;
+	qsort(ids, (size_t)p->count, sizeof(*ids), compare_ids);
+	for (int i = 1; i < p->count && !twice; i++)
+		if (!strcmp(ids[i - 1], ids[i]))
+			twice = ids[i];
+	free(ids);
+	if (twice)
+		return error_set(err,
+				 "two steps are called %s: a check may stand only once in a "
+				 "phase, and phases need different names",
+				 twice);
 	return 0;
 }
 

@@ -15,6 +15,7 @@ struct step {
 	const char *name; /* of the check, or of the program */
 	const struct check *check;
 	int phase, node, round; /* round 1 is the first */
+	int numas, disks;       /* how many the spec says its node has */
 	char unit[32];          /* "disk0", a program's name, or "" */
 	const char **values;    /* knobs, in the order of check->params; NULL: the preset */
 	char **owned;           /* those of them made by the planner; freed with the step */

@@ -58,6 +58,11 @@ static void load_phases(struct load *l, const struct yaml *y, void *into)
 
 		phase->at = y->items[i]->at;
 		load_map(l, y->items[i], "a phase", phase_fields, phase);
+		/* It becomes a part of step ids. */
+		if (phase->name && (!hostname_valid(phase->name) || strlen(phase->name) > 40))
+			complain(l->c, &phase->at,
+				 "a phase's name is made of at most 40 letters, digits, '-', '_' "
+				 "and '.'");
 	}
 	if (y->count == 0)
 		complain(l->c, &y->at, "a profile without phases checks nothing");
@@ -158,8 +163,11 @@ static void check_knob(const struct check *check, const struct profile_check *pc
 			 pc->knobs[k], check->name);
 		return;
 	}
-	if (p->is_text)
+	if (p->from_spec) {
+		complain(c, &pc->value_at[k],
+			 "knob %s is filled in from the spec, not by a profile", p->name);
 		return;
+	}
 	if (quantity_parse(p->preset, &preset, &err) < 0)
 		BUG("%s.%s: %s", check->name, p->name, err.text);
 	if (quantity_parse(pc->values[k], &q, &err) < 0)

@@ -15,12 +15,13 @@
 #define AT(type, member) offsetof(struct type, member)
 
 struct figure_texts {
-	const char *unit, *better, *json, *regex;
+	const char *unit, *better, *judge, *json, *regex;
 };
 
 static const struct field figure_fields[] = {
 	{ "unit", 0, load_text, AT(figure_texts, unit) },
 	{ "better", 1, load_text, AT(figure_texts, better) },
+	{ "judge", 0, load_text, AT(figure_texts, judge) },
 	{ "json", 0, load_text, AT(figure_texts, json) },
 	{ "regex", 0, load_text, AT(figure_texts, regex) },
 	{ 0 },
@@ -102,8 +103,13 @@ static void load_figure(struct load *l, const struct yaml *map, int i, struct pr
 	if (!name_fits(map->keys[i]))
 		complain(l->c, &map->key_at[i], "a figure's name is made of a-z, 0-9 and _");
 	better = find_better(l, y, t.better);
-	if (t.unit && unit_find(t.unit, &dim, &factor) < 0)
+	if (t.unit && unit_find(t.unit, &dim, &factor) < 0) {
 		complain(l->c, &yaml_get(y, "unit")->at, "unknown unit '%s'", t.unit);
+		t.unit = NULL; /* a limit may still look at it */
+	}
+	if (t.judge && strcmp(t.judge, "median") != 0 && strcmp(t.judge, "every") != 0)
+		complain(l->c, &yaml_get(y, "judge")->at, "judge: '%s' is neither median nor every",
+			 t.judge);
 	check_expression(l, y, &t);
 	p->figures[p->figure_count] = (struct program_figure){
 		map->keys[i],
@@ -115,7 +121,9 @@ static void load_figure(struct load *l, const struct yaml *map, int i, struct pr
 		.name = map->keys[i],
 		.unit = t.unit ? t.unit : "",
 		.better = better ? better->better : MORE,
-		.judged = better ? better->judged : BY_MEDIAN,
+		.judged = t.judge && !strcmp(t.judge, "every") ? BY_EVERY
+			  : better                             ? better->judged
+							       : BY_MEDIAN,
 		.help = "a figure of a program that the spec describes",
 	};
 }
@@ -144,10 +152,12 @@ static void load_argv(struct load *l, const struct yaml *y, void *into)
 	load_texts(l, y, &t);
 	p->argv = t.items;
 	p->argc = t.count;
-	if (t.count == 0)
-		complain(l->c, &y->at, "argv is empty");
+	if (t.count == 0 || t.count > 255)
+		complain(l->c, &y->at, t.count ? "argv has more than 255 words" : "argv is empty");
 	for (int i = 0; i < t.count; i++)
-		if (strchr(t.items[i], '\n'))
+		if (!*t.items[i])
+			complain(l->c, &y->items[i]->at, "an argument is empty");
+		else if (strchr(t.items[i], '\n'))
 			complain(l->c, &y->items[i]->at, "an argument holds a line end");
 }
 
@@ -161,7 +171,8 @@ static void load_exits(struct load *l, const struct yaml *y, void *into)
 	for (int i = 0; i < y->count; i++) {
 		if (load_quantity(l, y->items[i], DIM_COUNT, &value) < 0)
 			continue;
-		if (value < 0 || value > 255 || p->exit_count == (int)ARRAY_SIZE(p->exits))
+		if (value < 0 || value > 255 || value != (int)value ||
+		    p->exit_count == (int)ARRAY_SIZE(p->exits))
 			complain(l->c, &y->items[i]->at,
 				 "exit codes are at most 16 numbers from 0 to 255");
 		else
@@ -171,7 +182,10 @@ static void load_exits(struct load *l, const struct yaml *y, void *into)
 
 static void load_timeout(struct load *l, const struct yaml *y, void *into)
 {
-	load_quantity(l, y, DIM_TIME, into);
+	double *seconds = into;
+
+	if (load_quantity(l, y, DIM_TIME, seconds) == 0 && (*seconds <= 0 || *seconds > 30 * 86400))
+		complain(l->c, &y->at, "a timeout is above zero and at most 30 days");
 }
 
 static void load_output(struct load *l, const struct yaml *y, void *into)
@@ -206,7 +220,7 @@ void spec_load_programs(struct load *l, const struct yaml *y, void *into)
 				       .at = y->key_at[i],
 				       .output_most = 1 << 20 };
 		p->metrics = NULL;
-		if (check_find(p->name) || !name_fits(p->name))
+		if (check_find(p->name) || !name_fits(p->name) || strlen(p->name) > 31)
 			complain(l->c, &p->at,
 				 "'%s' is the name of a built-in check, or not made of a-z, 0-9 "
 				 "and _",

@@ -155,6 +155,9 @@ static void add_values(struct results *r, const struct event *ev, int step)
 	{
 		int name = name_index(r, subject);
 
+		if (json_array_size(samples) == 0)
+			r->steps[step].broken = 1;
+
 		json_array_foreach(samples, i, v) add_sample(r, step, metric, name, v);
 	}
 }
@@ -175,7 +178,11 @@ static void add_data(struct results *r, const struct event *ev)
 	int step = step_index(r, ev->step);
 
 	r->steps[step].lines++;
-	if (json_object_get(ev->json, "v"))
+	if (!json_is_object(json_object_get(ev->json, "v")) &&
+	    !json_is_string(json_object_get(ev->json, "na")) &&
+	    !json_is_string(json_object_get(ev->json, "hole")))
+		r->steps[step].broken = 1;
+	else if (json_object_get(ev->json, "v"))
 		add_values(r, ev, step);
 	else
 		add_absent(r, ev, step);
@@ -210,7 +217,8 @@ static void add_note(struct results *r, const struct event *ev)
 static void add_end(struct results *r, const struct event *ev)
 {
 	int step = step_index(r, ev->step), word = end_word_find(event_text(ev, "word"));
-	long lines = (long)event_number(ev, "lines");
+	double said = event_number(ev, "lines");
+	long lines = said >= 0 && said < 1e15 ? (long)said : -1;
 	struct step_result *s = &r->steps[step];
 	char why[120];
 
@@ -254,7 +262,8 @@ void results_add(struct results *r, const struct event *ev)
 	};
 	double t = event_number(ev, "t");
 
-	if (t > 0) {
+	/* A resumed run that had nothing to do says hello too; that is no time of the run. */
+	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
 		r->started = r->started > 0 && r->started < t ? r->started : t;
 		r->ended = t > r->ended ? t : r->ended;
 	}

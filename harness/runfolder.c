@@ -37,6 +37,21 @@ struct spec *load_spec_or_say(const char *name)
 	return s;
 }
 
+int check_profile_or_say(const struct spec *s, const char *name)
+{
+	struct complaints c;
+	struct profile *p;
+
+	complaints_init(&c);
+	p = profile_load(name, &c);
+	if (p) {
+		profile_check_against(p, s, &c);
+		spec_lint_profile(s, p, &c);
+	}
+	profile_free(p);
+	return say(&c);
+}
+
 /* ---- a new run ---- */
 
 /* "memory_stress.seconds=5s" into the profile's tree, in every phase that has the check. */
@@ -175,7 +190,8 @@ static json_t *head_event(const struct runfolder *r, const struct arguments *a)
 	json_object_set_new(head, "schema", json_string("assay.journal/1"));
 	json_object_set_new(head, "version", json_string(ASSAY_VERSION));
 	json_object_set_new(head, "commit", json_string(ASSAY_COMMIT));
-	json_object_set_new(head, "simulated", json_boolean(real_kernels.simulated));
+	json_object_set_new(head, "simulated",
+			    json_boolean(real_kernels.simulated || a->value[OPT_ROOT]));
 	json_object_set_new(head, "spec", json_string(r->spec->sha256));
 	json_object_set_new(head, "profile", json_string(r->profile->sha256));
 	json_object_set_new(head, "plan", json_string(r->plan->sha256));

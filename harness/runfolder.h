@@ -41,6 +41,8 @@ void run_judge(struct runfolder *r);
 struct report_input run_report_input(const struct runfolder *r);
 void run_close(struct runfolder *r);
 
+/* Says on stderr what is wrong with a profile for this spec, and what no limit judges. 0 or not. */
+int check_profile_or_say(const struct spec *s, const char *name);
 /* Loads and lints; says everything on stderr; NULL when there are errors. */
 struct spec *load_spec_or_say(const char *name);
 

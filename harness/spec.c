@@ -10,6 +10,7 @@
 #include "harness/hash.h"
 #include "harness/load.h"
 
+#include <ctype.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,6 +32,14 @@ struct expects {
 	int count;
 };
 
+/* What stands behind "", "=", "<", "<=", ">" or ">=". */
+static const char *expect_number(const char *want)
+{
+	size_t op = *want == '<' || *want == '>' ? 1 + (want[1] == '=') : *want == '=';
+
+	return want + op;
+}
+
 static void load_expect(struct load *l, enum part_kind kind, const struct yaml *map, int i,
 			struct expects *e)
 {
@@ -47,7 +56,7 @@ static void load_expect(struct load *l, enum part_kind kind, const struct yaml *
 	if (load_kind(l, y, YAML_TEXT, "a fact") < 0)
 		return;
 	if (key->type == FACT_NUMBER) {
-		const char *number = y->text + strspn(y->text, "<>= ");
+		const char *number = expect_number(y->text);
 
 		if (quantity_parse(number, &q, &err) < 0) {
 			complain(l->c, &y->at, "%s", err.text);
@@ -331,8 +340,11 @@ static void load_group(struct load *l, const struct yaml *y, enum part_kind kind
 	struct group_texts g = { 0 };
 	int part;
 
-	if (load_map(l, y, "a group of parts", group_fields, &g) < 0 || !g.part)
+	if (load_map(l, y, "a group of parts", group_fields, &g) < 0 || !g.part) {
+		free(g.folders.items);
+		free(g.serials.items);
 		return;
+	}
 	part = part_by_name(s, g.part);
 	if (part < 0)
 		complain(l->c, &yaml_get(y, "part")->at, "no part is called '%s'", g.part);
@@ -647,6 +659,7 @@ static struct yaml *load_base(const char *folder, const struct yaml *up, int dep
 		free(name);
 	}
 	if (y && y->kind != YAML_MAP) {
+		complain(c, &y->at, "only a map can be extended");
 		yaml_delete(y);
 		y = NULL;
 	}
@@ -743,8 +756,7 @@ double part_fact(const struct part *p, const char *name)
 
 	for (int i = 0; i < p->fact_count; i++)
 		if (!strcmp(p->facts[i].key->name, name) &&
-		    quantity_parse(p->facts[i].want + strspn(p->facts[i].want, "<>= "), &q, &err) ==
-			    0)
+		    quantity_parse(expect_number(p->facts[i].want), &q, &err) == 0)
 			return q.value;
 	return -1;
 }
@@ -791,25 +803,47 @@ const char *node_type_serial(const struct node_type *t, int disk)
 	return g && disk < g->serial_count ? g->serials[disk] : NULL;
 }
 
-static int number_holds(const char *want, const char *found)
+/* Settings give sizes as plain bytes, and limits may be "unlimited". */
+static int same_kind(const struct quantity *found, const struct quantity *want)
 {
-	size_t op = strspn(want, "<>=");
+	return found->dim == want->dim || (found->dim == DIM_COUNT && want->dim == DIM_BYTES);
+}
+
+/* -1, 0, 1 for found against want: by value, or as versions ("6.1.0-18" after "5.15"); -2: neither.
+ */
+static int compare_values(enum fact_type type, const char *want, const char *found)
+{
 	struct quantity a, b;
 	struct error err;
+	int versions;
 
-	if (quantity_parse(found, &a, &err) < 0 || quantity_parse(want + op, &b, &err) < 0 ||
-	    a.dim != b.dim)
-		return 0;
-	if (op == 0 || (op == 1 && want[0] == '='))
-		return fabs(a.value - b.value) <= 1e-9 * fabs(b.value);
-	if (want[0] == '>')
-		return op == 2 ? a.value >= b.value : a.value > b.value;
-	return op == 2 ? a.value <= b.value : a.value < b.value;
+	if (quantity_parse(want, &b, &err) == 0 && !strcmp(found, "unlimited"))
+		return 1;
+	if (quantity_parse(want, &b, &err) == 0 && quantity_parse(found, &a, &err) == 0 &&
+	    same_kind(&a, &b)) {
+		if (fabs(a.value - b.value) <= 1e-9 * fabs(b.value))
+			return 0;
+		return a.value < b.value ? -1 : 1;
+	}
+	if (type == FACT_NUMBER || !isdigit((unsigned char)*found) ||
+	    !isdigit((unsigned char)*want))
+		return -2;
+	versions = strverscmp(found, want);
+	return (versions > 0) - (versions < 0);
 }
 
 int expect_holds(enum fact_type type, const char *want, const char *found)
 {
-	if (type == FACT_NUMBER || want[0] == '<' || want[0] == '>')
-		return number_holds(want, found);
-	return fnmatch(want, found, 0) == 0;
+	const char *value = expect_number(want);
+	int order;
+
+	if (type == FACT_WORD && value == want)
+		return fnmatch(want, found, 0) == 0;
+	value += strspn(value, " ");
+	order = compare_values(type, value, found);
+	if (order == -2)
+		return 0;
+	if (*want == '>' || *want == '<')
+		return order == 0 ? want[1] == '=' : order == (*want == '>' ? 1 : -1);
+	return order == 0;
 }

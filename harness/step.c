@@ -193,7 +193,7 @@ static enum end_word run_check(struct child *c, const struct agent_options *opti
 	const char **values = knob_values(c);
 	int rc;
 
-	job.knobs = (struct knobs){ c->check, values };
+	job.knobs = (struct knobs){ .check = c->check, .values = values };
 	job.machine = job.hw->machine_open(options->root, err);
 	rc = job.machine ? c->check->run(&job, err) : RUN_ERROR;
 	if (job.machine)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { DEPTH_MOST = 64, NODES_MOST = 200000, COMPLAINTS_MOST = 40 };
+enum { DEPTH_MOST = 64, NODES_MOST = 200000, KEYS_MOST = 4096, COMPLAINTS_MOST = 40 };
 
 void complaints_init(struct complaints *c)
 {
@@ -109,6 +109,10 @@ static int copy_entry(struct copying *k, struct yaml *y, const yaml_node_pair_t 
 		complain(k->c, &at, "a key must be a plain word");
 		return -1;
 	}
+	if (y->count == KEYS_MOST) {
+		complain(k->c, &at, "a map of more than 4096 keys");
+		return -1;
+	}
 	if (yaml_get(y, text)) {
 		complain(k->c, &at, "key '%s' stands here a second time", text);
 		return -1;
@@ -191,6 +195,48 @@ static void keep_file(struct yaml *root, char *file)
 	root->files[root->file_count++] = file;
 }
 
+/* How an event changes the depth. */
+static int deepens(yaml_event_type_t type)
+{
+	return (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) -
+	       (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT);
+}
+
+/*
+ * A first look, event by event: loading a document takes libyaml a time that grows with the square
+ * of its depth, and what follows the first document would be dropped without a word.
+ */
+static int scan(const char *data, size_t len, const char *name, struct complaints *c)
+{
+	int depth = 0, documents = 0, errors = c->errors;
+	yaml_event_type_t type = YAML_NO_EVENT;
+	yaml_parser_t parser;
+	yaml_event_t event;
+
+	if (!yaml_parser_initialize(&parser))
+		BUG("libyaml does not start");
+	yaml_parser_set_input_string(&parser, (const unsigned char *)data, len);
+	while (type != YAML_STREAM_END_EVENT && c->errors == errors) {
+		struct place at = { name, 0, 0 };
+
+		if (!yaml_parser_parse(&parser, &event)) {
+			complain_parser(c, &parser, name);
+			break;
+		}
+		type = event.type;
+		depth += deepens(type);
+		at.line = (int)event.start_mark.line + 1;
+		at.column = (int)event.start_mark.column + 1;
+		if (depth > DEPTH_MOST)
+			complain(c, &at, "nested deeper than 64 levels");
+		if (type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
+			complain(c, &at, "a second document in one file");
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return c->errors == errors ? 0 : -1;
+}
+
 struct yaml *yaml_parse(const char *data, size_t len, const char *name, struct complaints *c)
 {
 	char *file = xstrdup(name);
@@ -200,6 +246,10 @@ struct yaml *yaml_parse(const char *data, size_t len, const char *name, struct c
 	yaml_document_t doc;
 	yaml_parser_t parser;
 
+	if (scan(data, len, name, c) < 0) {
+		free(file);
+		return NULL;
+	}
 	if (!yaml_parser_initialize(&parser))
 		BUG("libyaml does not start");
 	yaml_parser_set_input_string(&parser, (const unsigned char *)data, len);
@@ -288,12 +338,25 @@ void yaml_drop(struct yaml *y, const char *key)
 	}
 }
 
+/* Keys of which a map takes one only: one in the upper layer puts out those below. */
+static void drop_alternatives(struct yaml *base, const struct yaml *over)
+{
+	static const char *const keys[] = { "at_least", "at_most", "exactly" };
+	int any = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		any |= find(over, keys[i]) >= 0;
+	for (size_t i = 0; any && i < ARRAY_SIZE(keys); i++)
+		yaml_drop(base, keys[i]);
+}
+
 struct yaml *yaml_merge(struct yaml *base, struct yaml *over)
 {
 	if (base->kind != YAML_MAP || over->kind != YAML_MAP) {
 		yaml_delete(base);
 		return over;
 	}
+	drop_alternatives(base, over);
 	for (int i = 0; i < base->count; i++) {
 		int at = find(over, base->keys[i]);
 
@@ -328,7 +391,7 @@ void yaml_set_text(struct yaml *y, const char *name, const char *key, const char
 		map->kind = YAML_MAP;
 	}
 	value->kind = YAML_TEXT;
-	value->at = map->at;
+	value->at = (struct place){ "--set", 0, 0 };
 	value->text = xstrdup(text);
 	i = find(map, key);
 	if (i >= 0) {

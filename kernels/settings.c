@@ -26,7 +26,8 @@ const struct setting_kind setting_kinds[] = {
 	{ "driver", "driver (nvidia, mlx5_core, ...)",
 	  "install driver %s in version %s, then reboot" },
 	{ "limit", "limit as in limits.conf (memlock, nofile, ...)",
-	  "echo '* - %s %s' >> /etc/security/limits.d/90-assay.conf, then log in again" },
+	  "raise %s to %s in /etc/security/limits.d/ (sizes count in KiB there), then log in "
+	  "again" },
 	{ "mount", "mount point",
 	  "mount -o remount %s with type and options '%s', and in /etc/fstab" },
 	{ "mount_type", "mount point", "make the file system at %s anew as %s, and in /etc/fstab" },

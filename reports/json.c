@@ -29,12 +29,15 @@ static json_t *limit(const struct finding *f)
 
 	if (f->basis == BASIS_NONE)
 		return json_null();
-	l = json_pack("{s:s, s:s, s:o, s:o}", "basis", bases[f->basis], "op", ops[f->op], "text",
-		      string_or_null(f->limit_text), "source", string_or_null(f->source));
+	l = json_pack("{s:s, s:s, s:o, s:o}", "basis", bases[f->basis], "op",
+		      f->is_fact ? "match" : ops[f->op], "text", string_or_null(f->limit_text),
+		      "source", string_or_null(f->source));
 	json_object_set_new(l, "value",
-			    f->found ? string_or_null(f->limit_text) : json_real(f->limit));
-	if (f->at.line)
+			    f->is_fact ? string_or_null(f->limit_text) : json_real(f->limit));
+	if (f->at.line) {
+		json_object_set_new(l, "file", string_or_null(f->at.file));
 		json_object_set_new(l, "line", json_integer(f->at.line));
+	}
 	return l;
 }
 

@@ -46,6 +46,12 @@ const char *report_meaning(const struct report_input *in)
 {
 	const struct judgement *j = in->judgement;
 
+	if (report_is_simulated(in) && strcmp(j->verdict, "rejected") != 0)
+		return "These figures are not of the hardware here, so they can accept nothing.";
+	if (!strcmp(j->verdict, "accepted") && in->spec->calibration)
+		return "Everything was measured and is above its floor, but the spec is not "
+		       "calibrated: "
+		       "its floors catch what is broken, not what is slow.";
 	if (!strcmp(j->verdict, "accepted"))
 		return "Everything that was promised was measured and is good.";
 	if (!strcmp(j->verdict, "rejected"))

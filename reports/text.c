@@ -64,8 +64,8 @@ static void print_header(const struct report_input *in, struct text *out)
 	clock_text(in->results->started, started);
 	seconds_text(in->results->ended - in->results->started, took, sizeof(took));
 	if (report_is_simulated(in))
-		text_add(out,
-			 "SIMULATED: these figures come from no hardware and accept nothing.\n\n");
+		text_add(out, "SIMULATED: a twin or a recorded machine, not the hardware; it "
+			      "accepts nothing.\n\n");
 	text_addf(out, "%s\n",
 		  !strcmp(word, "accepted")   ? "ACCEPTED"
 		  : !strcmp(word, "rejected") ? "REJECTED"
@@ -102,7 +102,10 @@ static void print_one(struct text *out, const struct finding *f)
 
 		quantity_text(f->low, f->unit, low, sizeof(low));
 		quantity_text(f->high, f->unit, high, sizeof(high));
-		wrapf(out, 6, "between %s and %s in %d samples", low, high, f->samples);
+		wrapf(out, 6,
+		      f->is_interval ? "95%% interval %s to %s of %d samples"
+				     : "lowest %s, highest %s of %d samples",
+		      low, high, f->samples);
 	}
 	if (*f->why)
 		wrap(out, f->why, 6);
@@ -178,6 +181,15 @@ static int is_plain(const struct finding *f)
 	return f->verdict == VERDICT_PASS && f->basis == BASIS_EXACT;
 }
 
+/* A check of which nothing came has no heading; its holes stand above. */
+static int has_figures(const struct judgement *j, int first)
+{
+	for (int i = first; i < j->count && !strcmp(j->items[i].check, j->items[first].check); i++)
+		if (j->items[i].samples || j->items[i].verdict == VERDICT_NOT_APPLICABLE)
+			return 1;
+	return 0;
+}
+
 static void print_figures(const struct report_input *in, struct text *out)
 {
 	const struct judgement *j = in->judgement;
@@ -198,7 +210,8 @@ static void print_figures(const struct report_input *in, struct text *out)
 			if (!f)
 				break;
 			check = f->check;
-			text_addf(out, "\n%s\n", check);
+			if (has_figures(j, i))
+				text_addf(out, "\n%s\n", check);
 		}
 		if (is_plain(f))
 			plain++;
@@ -228,7 +241,8 @@ static void print_absent_group(const struct judgement *j, int first, struct text
 	text_init(&t);
 	text_addf(&t, "%s: %s:", j->items[first].check, j->items[first].why);
 	for (int i = first; i < j->count; i++)
-		if (same_reason(&j->items[first], &j->items[i]))
+		if (same_reason(&j->items[first], &j->items[i]) &&
+		    !strstr(t.data, j->items[i].metric))
 			text_addf(&t, "%s %s", i > first ? "," : "", j->items[i].metric);
 	wrap(out, t.data, 2);
 	text_release(&t);

@@ -34,7 +34,7 @@ static void text_reserve(struct text *t, size_t more)
 	if (t->len + more + 1 <= t->room)
 		return;
 	while (t->room < t->len + more + 1)
-		t->room *= 2;
+		t->room = t->room ? t->room * 2 : 64;
 	t->data = xrealloc(t->data, t->room, 1);
 }
 
@@ -72,7 +72,7 @@ char *text_detach(struct text *t)
 {
 	char *data = t->data;
 
-	text_init(t);
+	*t = (struct text){ 0 };
 	return data;
 }
 

@@ -38,7 +38,7 @@ enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };
 
 struct param {                            /* a knob; the list ends at name == NULL */
 	const char *name, *preset, *help; /* preset as in a profile: "256MiB" */
-	int is_text;                      /* else a quantity of the preset's dimension */
+	int from_spec; /* a text that only the planner fills in; else a quantity like the preset */
 };
 
 struct metric { /* a figure that the check promises to report */
@@ -53,6 +53,7 @@ struct metric { /* a figure that the check promises to report */
 struct knobs {
 	const struct check *check;
 	const char *const *values;
+	int numas, disks; /* of the node, by the spec; for expected times */
 };
 
 /* The value of a knob in base units (bytes, seconds). Asking for one that is not declared aborts.

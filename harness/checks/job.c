@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *knob_value(const struct knobs *k, const char *name, int is_text)
+static const char *knob_value(const struct knobs *k, const char *name, int from_spec)
 {
 	for (int i = 0; k->check->params[i].name; i++) {
 		if (strcmp(k->check->params[i].name, name) != 0)
 			continue;
-		if (k->check->params[i].is_text != is_text)
+		if (k->check->params[i].from_spec != from_spec)
 			break;
 		return k->values[i] ? k->values[i] : k->check->params[i].preset;
 	}
