@@ -155,6 +155,7 @@ static int execute(struct runfolder *r, const struct arguments *a, const char *r
 int cmd_run(const struct arguments *a)
 {
 	struct runfolder r = { 0 };
+	const struct launcher *l;
 	struct error err;
 	int rc;
 
@@ -162,15 +163,16 @@ int cmd_run(const struct arguments *a)
 		error_set(&err, "-o is missing: the folder for this run");
 		return fail_with(EXIT_USAGE, &err);
 	}
-	if (a->value[OPT_LAUNCHER] && !launcher_find(a->value[OPT_LAUNCHER])) {
-		error_set(&err, "unknown launcher '%s'; this build has: local",
+	l = launcher_find(a->value[OPT_LAUNCHER] ? a->value[OPT_LAUNCHER] : "local");
+	if (!l) {
+		error_set(&err, "unknown launcher '%s'; this build has: local, pretend",
 			  a->value[OPT_LAUNCHER]);
 		return fail_with(EXIT_USAGE, &err);
 	}
 	rc = run_from_options(&r, a);
-	if (rc == 0 && r.hosts.count > 1) {
-		error_set(&err, "launcher local reaches one node, this machine; --hosts names %d",
-			  r.hosts.count);
+	if (rc == 0 && r.hosts.count > 1 && l->one_node) {
+		error_set(&err, "launcher %s reaches one node, this machine; --hosts names %d",
+			  l->name, r.hosts.count);
 		rc = fail_with(EXIT_USAGE, &err);
 	}
 	if (rc == 0)

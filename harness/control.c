@@ -263,6 +263,17 @@ static void mark_done_before(struct run *r, int from)
 	}
 }
 
+/* Only this phase: what a later one left inconclusive may still have a repeat to come. */
+static int keep_phase(const struct run *r, const char **bases, int count)
+{
+	int kept = 0;
+
+	for (int i = 0; i < count; i++)
+		if (r->c->plan->steps[plan_find(r->c->plan, bases[i])].phase == r->phase)
+			bases[kept++] = bases[i];
+	return kept;
+}
+
 /* Plans repeats of what this phase left inconclusive. Whether there are any. */
 static int extend(struct run *r)
 {
@@ -270,6 +281,7 @@ static int extend(struct run *r)
 	int count, before = r->c->plan->count, added;
 	const char **bases = judge_undecided(j, r->c->plan, &count);
 
+	count = keep_phase(r, bases, count);
 	added = plan_extend(r->c->plan, bases, count, r->c->profile->repeat);
 	free(bases);
 	judgement_free(j);

@@ -13,6 +13,8 @@ enum { LAUNCH_ARGS = 16 };
 
 struct launcher {
 	const char *name, *summary;
+	int one_node; /* reaches only this machine */
+	int pretends; /* its nodes are not what they are called: such a run accepts nothing */
 	/* Fills argv, ends with NULL. The strings are lent by the caller or constant. */
 	void (*command)(const char *node, const char *root, const char *argv[LAUNCH_ARGS]);
 };

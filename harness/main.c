@@ -304,5 +304,11 @@ int main(int argc, char **argv)
 		command_help(c);
 		return 0;
 	}
-	return c->run(&a);
+	used = c->run(&a);
+	/* A report that a full disk swallowed was not given. */
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		error_set(&err, "cannot write to standard output");
+		return fail_with(EXIT_HARNESS, &err);
+	}
+	return used;
 }

@@ -12,7 +12,7 @@
 	X(OPT_SPEC, "spec", "SPEC", "what was bought: a file, or a name from `assay spec list`")   \
 	X(OPT_PROFILE, "profile", "PROFILE", "which checks, how long: a file or a name")           \
 	X(OPT_HOSTS, "hosts", "LIST", "nodes: n[001-128], or @FILE; default: this machine")        \
-	X(OPT_LAUNCHER, "launcher", "NAME", "how agents get to the nodes: local")                  \
+	X(OPT_LAUNCHER, "launcher", "NAME", "how agents get to the nodes: local, or pretend")      \
 	X(OPT_ONLY, "only", "CHECK,...", "leave out all other checks")                             \
 	X(OPT_SET, "set", "CHECK.KNOB=VALUE", "change a knob; may be given more than once")        \
 	X(OPT_OUT, "out", "PATH", "where the result goes: a new folder for run, else a file")      \

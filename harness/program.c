@@ -155,9 +155,7 @@ static void load_argv(struct load *l, const struct yaml *y, void *into)
 	if (t.count == 0 || t.count > 255)
 		complain(l->c, &y->at, t.count ? "argv has more than 255 words" : "argv is empty");
 	for (int i = 0; i < t.count; i++)
-		if (!*t.items[i])
-			complain(l->c, &y->items[i]->at, "an argument is empty");
-		else if (strchr(t.items[i], '\n'))
+		if (strchr(t.items[i], '\n'))
 			complain(l->c, &y->items[i]->at, "an argument holds a line end");
 }
 

@@ -231,8 +231,8 @@ static void add_end(struct results *r, const struct event *ev)
 	}
 	if (s->word == END_DONE && lines != s->lines) {
 		snprintf(why, sizeof(why),
-			 "%ld of its %ld lines are missing or damaged in the journal",
-			 lines - s->lines, lines);
+			 "its end counts %ld lines, the journal holds %ld good ones", lines,
+			 s->lines);
 		s->word = END_LOST;
 		s->why = keep(r, why);
 		return;
@@ -319,8 +319,10 @@ struct results *journal_load(const char *run, struct error *err)
 	free(data);
 	if (r->head)
 		return r;
-	error_set(err, "%s: its journal has no readable head%s%s", run,
-		  r->damaged ? ": " : " and no line", r->damaged ? r->damage.data : "");
+	error_set(err,
+		  "%s: its journal has no readable head, so there is nothing to go on with%s%s",
+		  run, r->damaged ? ": " : "; remove the folder and run again",
+		  r->damaged ? r->damage.data : "");
 	err->text[strcspn(err->text, "\n")] = '\0';
 	results_free(r);
 	return NULL;

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { OPTION_MOST = 200 }; /* two of them must fit into the head's line */
+
 static int say(struct complaints *c)
 {
 	int errors = c->errors;
@@ -119,14 +121,20 @@ static int load_hosts(const char *text, struct hostlist *list, struct error *err
 	data = file_read(text + 1, 16 << 20, &len, err);
 	if (!data)
 		return -1;
+	if (strlen(data) != len) {
+		free(data);
+		return error_set(err, "%s holds a zero byte, so it is no list of hosts", text + 1);
+	}
 	text_init(&joined);
 	rc = 0;
 	for (at = strtok_r(data, "\n", &save); at && !rc; at = strtok_r(NULL, "\n", &save)) {
 		struct hostlist one;
+		size_t n;
 
 		at[strcspn(at, "#")] = '\0';
 		at += strspn(at, " \t\r");
-		at[strcspn(at, " \t\r")] = '\0';
+		for (n = strlen(at); n && strchr(" \t\r", at[n - 1]);)
+			at[--n] = '\0';
 		if (!*at)
 			continue;
 		rc = hostlist_parse(at, &one, err);
@@ -165,6 +173,11 @@ int run_from_options(struct runfolder *r, const struct arguments *a)
 	if (!r->spec || load_profile(r, a))
 		return EXIT_USAGE;
 	r->options.only = a->value[OPT_ONLY];
+	if ((r->options.only && strlen(r->options.only) > OPTION_MOST) ||
+	    (a->value[OPT_ROOT] && strlen(a->value[OPT_ROOT]) > OPTION_MOST)) {
+		error_set(&err, "--only and --root take at most %d characters", OPTION_MOST);
+		return fail_with(EXIT_USAGE, &err);
+	}
 	r->options.destroy_data = a->value[OPT_DESTROY] != NULL;
 	if (load_hosts(a->value[OPT_HOSTS], &r->hosts, &err) < 0 || build_plan(r, &err) < 0)
 		return fail_with(EXIT_USAGE, &err);
@@ -183,6 +196,15 @@ static int write_tree(const char *folder, const char *name, const struct yaml *t
 	return rc;
 }
 
+/* A recorded machine and pretended nodes are not the hardware that was bought. */
+static int is_simulated(const struct arguments *a)
+{
+	const char *name = a->value[OPT_LAUNCHER];
+
+	return real_kernels.simulated || a->value[OPT_ROOT] ||
+	       (name && launcher_find(name)->pretends);
+}
+
 static json_t *head_event(const struct runfolder *r, const struct arguments *a)
 {
 	json_t *head = event_new(EV_HEAD);
@@ -190,17 +212,17 @@ static json_t *head_event(const struct runfolder *r, const struct arguments *a)
 	json_object_set_new(head, "schema", json_string("assay.journal/1"));
 	json_object_set_new(head, "version", json_string(ASSAY_VERSION));
 	json_object_set_new(head, "commit", json_string(ASSAY_COMMIT));
-	json_object_set_new(head, "simulated",
-			    json_boolean(real_kernels.simulated || a->value[OPT_ROOT]));
+	json_object_set_new(head, "simulated", json_boolean(is_simulated(a)));
 	json_object_set_new(head, "spec", json_string(r->spec->sha256));
 	json_object_set_new(head, "profile", json_string(r->profile->sha256));
 	json_object_set_new(head, "plan", json_string(r->plan->sha256));
 	json_object_set_new(head, "steps", json_integer(r->plan->first_count));
 	json_object_set_new(head, "destroy", json_boolean(r->options.destroy_data));
 	json_object_set_new(head, "only",
-			    event_string(r->options.only ? r->options.only : "", 200));
-	json_object_set_new(head, "root",
-			    event_string(a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", 100));
+			    event_string(r->options.only ? r->options.only : "", OPTION_MOST));
+	json_object_set_new(
+		head, "root",
+		event_string(a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", OPTION_MOST));
 	json_object_set_new(head, "t", json_real(clock_wall()));
 	return head;
 }
@@ -277,7 +299,7 @@ static struct spec *reload_spec(const char *run, const char *spec_path)
 	return s;
 }
 
-static struct profile *reload_profile(const char *run)
+static struct profile *reload_profile(const char *run, const struct spec *s)
 {
 	struct complaints c;
 	struct profile *p;
@@ -285,9 +307,13 @@ static struct profile *reload_profile(const char *run)
 
 	complaints_init(&c);
 	p = profile_load(path, &c);
-	say(&c);
+	if (p)
+		profile_check_against(p, s, &c);
 	free(path);
-	return p;
+	if (!say(&c))
+		return p;
+	profile_free(p);
+	return NULL;
 }
 
 static int reload_hosts(struct runfolder *r, const char *run, struct error *err)
@@ -316,7 +342,7 @@ static void replan_repeats(struct runfolder *r)
 	}
 }
 
-static int check_same(const struct runfolder *r, struct error *err)
+static int check_same_files(const struct runfolder *r, struct error *err)
 {
 	if (strcmp(head_text(r, "version"), ASSAY_VERSION) != 0)
 		return error_set(err, "%s was started by assay %s, this is %s", r->path,
@@ -327,6 +353,11 @@ static int check_same(const struct runfolder *r, struct error *err)
 	if (strcmp(head_text(r, "profile"), r->profile->sha256) != 0)
 		return error_set(err, "%s/profile.yaml was changed since the run was started",
 				 r->path);
+	return 0;
+}
+
+static int check_same_plan(const struct runfolder *r, struct error *err)
+{
 	if (strcmp(head_text(r, "plan"), r->plan->sha256) != 0)
 		return error_set(err,
 				 "%s: the plan comes out otherwise than when the run was started",
@@ -355,15 +386,14 @@ int run_open(struct runfolder *r, const char *path, const char *spec_path, int w
 			"measured\n",
 			r->results->damage.data, r->results->damaged);
 	r->spec = reload_spec(path, spec_path);
-	r->profile = r->spec ? reload_profile(path) : NULL;
+	r->profile = r->spec ? reload_profile(path, r->spec) : NULL;
 	if (!r->profile)
 		return EXIT_USAGE;
 	r->only = xstrdup(head_text(r, "only"));
 	r->options.only = *r->only ? r->only : NULL;
 	r->options.destroy_data = json_is_true(json_object_get(r->results->head, "destroy"));
-	if (reload_hosts(r, path, &err) < 0 || build_plan(r, &err) < 0)
-		return fail_with(EXIT_USAGE, &err);
-	if ((write || !spec_path) && check_same(r, &err) < 0)
+	if ((!spec_path && check_same_files(r, &err) < 0) || reload_hosts(r, path, &err) < 0 ||
+	    build_plan(r, &err) < 0 || (!spec_path && check_same_plan(r, &err) < 0))
 		return fail_with(EXIT_USAGE, &err);
 	replan_repeats(r);
 	return 0;

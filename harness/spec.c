@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define AT(type, member) offsetof(struct type, member)
-enum { EXTENDS_MOST = 16 };
+enum { EXTENDS_MOST = 16, FILES_MOST = 64 };
 
 static struct spec *spec_of(struct load *l)
 {
@@ -639,27 +639,41 @@ static char *beside(const char *file, const char *name)
 	return xasprintf("%.*s/%s", (int)(slash - file), file, name);
 }
 
-static struct yaml *load_chain(const char *folder, const char *name, int depth,
-			       struct complaints *c);
+/* Files that extend files: how deep, and how many in all, for a circle need not be a line. */
+struct chain {
+	const char *folder;
+	struct complaints *c;
+	int depth, files;
+};
+
+static int is_endless(const struct chain *chain)
+{
+	return chain->depth == EXTENDS_MOST || chain->files > FILES_MOST;
+}
+
+static struct yaml *load_chain(struct chain *chain, const char *name);
 
 /* One name of `extends`, laid over what came before it; NULL (base freed) when it fails. */
-static struct yaml *load_base(const char *folder, const struct yaml *up, int depth,
-			      struct yaml *base, struct complaints *c)
+static struct yaml *load_base(struct chain *chain, const struct yaml *up, struct yaml *base)
 {
 	struct yaml *y = NULL;
 	char *name;
 
-	if (up->kind != YAML_TEXT || depth == EXTENDS_MOST) {
-		complain(c, &up->at,
-			 depth == EXTENDS_MOST ? "more than 16 files extend each other: a circle?"
-					       : "extends takes a name or a list of names");
+	if (up->kind != YAML_TEXT || is_endless(chain)) {
+		complain(chain->c, &up->at,
+			 chain->depth == EXTENDS_MOST
+				 ? "more than 16 files extend each other: a circle?"
+			 : up->kind == YAML_TEXT ? "more than 64 files extend each other"
+						 : "extends takes a name or a list of names");
 	} else {
 		name = beside(up->at.file, up->text);
-		y = load_chain(folder, name, depth + 1, c);
+		chain->depth++;
+		y = load_chain(chain, name);
+		chain->depth--;
 		free(name);
 	}
 	if (y && y->kind != YAML_MAP) {
-		complain(c, &y->at, "only a map can be extended");
+		complain(chain->c, &y->at, "only a map can be extended");
 		yaml_delete(y);
 		y = NULL;
 	}
@@ -668,19 +682,19 @@ static struct yaml *load_base(const char *folder, const struct yaml *up, int dep
 	return y && base ? yaml_merge(base, y) : y;
 }
 
-static struct yaml *load_chain(const char *folder, const char *name, int depth,
-			       struct complaints *c)
+static struct yaml *load_chain(struct chain *chain, const char *name)
 {
-	struct yaml *y = load_named(folder, name, c), *up, *base = NULL;
+	struct yaml *y = load_named(chain->folder, name, chain->c), *up, *base = NULL;
 	int many;
 
+	chain->files++;
 	if (!y || !(up = yaml_get(y, "extends")))
 		return y;
 	many = up->kind == YAML_LIST;
 	if (many && up->count == 0)
-		complain(c, &up->at, "extends names nothing");
+		complain(chain->c, &up->at, "extends names nothing");
 	for (int i = 0; i < (many ? up->count : 1); i++) {
-		base = load_base(folder, many ? up->items[i] : up, depth, base, c);
+		base = load_base(chain, many ? up->items[i] : up, base);
 		if (!base)
 			break;
 	}
@@ -694,7 +708,9 @@ static struct yaml *load_chain(const char *folder, const char *name, int depth,
 
 struct yaml *spec_load_tree(const char *folder, const char *name, struct complaints *c)
 {
-	return load_chain(folder, name, 0, c);
+	struct chain chain = { .folder = folder, .c = c };
+
+	return load_chain(&chain, name);
 }
 
 struct spec *spec_load(const char *name_or_path, struct complaints *c)

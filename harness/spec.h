@@ -185,7 +185,8 @@ void profile_check_against(const struct profile *p, const struct spec *s, struct
 /* The linter: limits no check evaluates were refused at load; this adds what needs the whole. */
 void spec_lint(const struct spec *s, struct complaints *c);
 
-/* Warns of figures that the profile measures and no limit judges: each would be a hole of the run. */
+/* Warns of figures that the profile measures and no limit judges: each would be a hole of the run.
+ */
 void spec_lint_profile(const struct spec *s, const struct profile *p, struct complaints *c);
 
 const struct program *spec_program(const struct spec *s, const char *name);

@@ -206,14 +206,22 @@ static enum end_word run_check(struct child *c, const struct agent_options *opti
 	return rc == RUN_ERROR ? END_ERROR : words[rc];
 }
 
+/* The step leads its own session, so its group is all that it started and itself. */
+static void end_group(int number)
+{
+	(void)number;
+	kill(0, SIGKILL);
+}
+
 int step_main(const struct agent_options *options)
 {
 	struct child c = { .values = json_object() };
 	struct error err = { "" };
 	enum end_word word = END_ERROR;
 
-	/* If the agent dies, this must not go on heating the node. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* If the agent dies, this must not go on heating the node, nor must anything it started. */
+	signal(SIGHUP, end_group);
+	prctl(PR_SET_PDEATHSIG, SIGHUP);
 	if (getppid() == 1)
 		return 4;
 	c.out = dup(STDOUT_FILENO);

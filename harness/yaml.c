@@ -98,6 +98,16 @@ static int copy_list(struct copying *k, struct yaml *y, const yaml_node_t *n, in
 	return 0;
 }
 
+/* Texts reach terminals; only line ends and tabs may be in them. */
+static int has_control(const char *text)
+{
+	for (const unsigned char *s = (const unsigned char *)text; *s; s++)
+		if ((*s < 0x20 && *s != '\n' && *s != '\t') || *s == 0x7f ||
+		    (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0))
+			return 1;
+	return 0;
+}
+
 static int copy_entry(struct copying *k, struct yaml *y, const yaml_node_pair_t *p, int depth)
 {
 	const yaml_node_t *key = yaml_document_get_node(k->doc, p->key);
@@ -105,7 +115,8 @@ static int copy_entry(struct copying *k, struct yaml *y, const yaml_node_pair_t 
 	const char *text = (const char *)key->data.scalar.value;
 	struct yaml *value;
 
-	if (key->type != YAML_SCALAR_NODE || strlen(text) != key->data.scalar.length) {
+	if (key->type != YAML_SCALAR_NODE || strlen(text) != key->data.scalar.length ||
+	    has_control(text) || strpbrk(text, "\n\t")) {
 		complain(k->c, &at, "a key must be a plain word");
 		return -1;
 	}
@@ -144,6 +155,10 @@ static int copy_text(struct copying *k, struct yaml *y, const yaml_node_t *n)
 
 	if (strlen(text) != n->data.scalar.length) {
 		complain(k->c, &y->at, "a text holds a zero byte");
+		return -1;
+	}
+	if (has_control(text)) {
+		complain(k->c, &y->at, "a text holds a control character");
 		return -1;
 	}
 	y->text = xstrdup(text);

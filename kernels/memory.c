@@ -173,6 +173,17 @@ AVX2 static uint64_t triad_avx2(double *to, const double *from, const double *mo
 
 /* ---- AVX-512 --------------------------------------------------------------------------------- */
 
+/* The compiler's own reduction adds signed lanes, whose overflow is undefined. */
+AVX512 static uint64_t sum_lanes512(__m512i v)
+{
+	uint64_t lanes[8], sum = 0;
+
+	_mm512_storeu_si512(lanes, v);
+	for (size_t i = 0; i < ARRAY_SIZE(lanes); i++)
+		sum += lanes[i];
+	return sum;
+}
+
 AVX512 static uint64_t read_avx512(double *to, const double *from, const double *more, size_t lines,
 				   double value)
 {
@@ -190,7 +201,7 @@ AVX512 static uint64_t read_avx512(double *to, const double *from, const double 
 	for (; i < lines; i++)
 		s0 = _mm512_add_epi64(s0, v[i]);
 	s0 = _mm512_add_epi64(_mm512_add_epi64(s0, s1), _mm512_add_epi64(s2, s3));
-	return (uint64_t)_mm512_reduce_add_epi64(s0);
+	return sum_lanes512(s0);
 }
 
 AVX512 static uint64_t write_avx512(double *to, const double *from, const double *more,

@@ -48,27 +48,42 @@ static void verdicts(const struct report_input *in, struct text *out)
 		  in->results->ended);
 }
 
-static void figure(const struct finding *f, struct text *out)
+static void labels(const struct report_input *in, const struct finding *f, const char *name,
+		   struct text *out)
+{
+	text_addf(out, "%s{", name);
+	label(out, "check", f->check, ",");
+	label(out, "metric", f->metric, ",");
+	label(out, "subject", f->subject, ",");
+	label(out, "phase", in->profile->phases[in->plan->steps[f->step].phase].name, "} ");
+}
+
+static void figure(const struct report_input *in, const struct finding *f, struct text *out)
 {
 	enum dimension dim;
 	double factor;
 
 	if (f->found || !f->samples || unit_find(f->unit, &dim, &factor) < 0)
 		return;
-	text_add(out, "assay_figure{");
-	label(out, "check", f->check, ",");
-	label(out, "metric", f->metric, ",");
-	label(out, "subject", f->subject, ",");
-	label(out, "verdict", f->recorded ? "recorded" : verdict_name(f->verdict), "} ");
+	labels(in, f, "assay_figure", out);
 	text_addf(out, "%.9g\n", f->value * factor);
 }
 
 void report_prometheus(const struct report_input *in, struct text *out)
 {
 	verdicts(in, out);
-	text_add(
-		out,
-		"# HELP assay_figure Measured figures in base units.\n# TYPE assay_figure gauge\n");
+	text_add(out, "# HELP assay_figure Measured figures in base units.\n"
+		      "# TYPE assay_figure gauge\n");
 	for (int i = 0; i < in->judgement->count; i++)
-		figure(&in->judgement->items[i], out);
+		figure(in, &in->judgement->items[i], out);
+	text_add(out, "# HELP assay_figure_pass 1 if the figure passed, 0 for anything else.\n"
+		      "# TYPE assay_figure_pass gauge\n");
+	for (int i = 0; i < in->judgement->count; i++) {
+		const struct finding *f = &in->judgement->items[i];
+
+		if (f->recorded || f->found || !f->samples)
+			continue;
+		labels(in, f, "assay_figure_pass", out);
+		text_addf(out, "%d\n", f->verdict == VERDICT_PASS);
+	}
 }

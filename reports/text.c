@@ -170,8 +170,8 @@ static void print_figure(const struct report_input *in, const struct finding *f,
 	snprintf(clean_what, sizeof(clean_what), "%s", clean.data);
 	text_clear(&clean);
 	text_add_printable(&clean, value);
-	text_addf(out, "  %-6s %-32.32s %18.40s  %.17s\n", marks[f->verdict], clean_what,
-		  clean.data, limit);
+	text_addf(out, "  %-6s %-32.32s %18.40s%s%.17s\n", marks[f->verdict], clean_what,
+		  clean.data, *limit ? "  " : "", limit);
 	text_release(&clean);
 }
 

@@ -14,15 +14,13 @@
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-extern char **environ;
 
 enum { ARGS_MOST = 256, STEPS_MOST = 16 };
 
@@ -43,14 +41,15 @@ static double seconds(const struct knobs *k)
 	return knob(k, "timeout");
 }
 
+/* Every line ends in a newline, so an empty one is an empty word. */
 static int split(char *text, char *words[], int room)
 {
-	char *save = NULL;
 	int n = 0;
 
-	for (char *line = strtok_r(text, "\n", &save); line && n < room;
-	     line = strtok_r(NULL, "\n", &save))
-		words[n++] = line;
+	for (char *end; (end = strchr(text, '\n')) && n < room; text = end + 1) {
+		*end = '\0';
+		words[n++] = text;
+	}
 	return n;
 }
 
@@ -64,25 +63,61 @@ struct child {
 	size_t most;
 };
 
+/* In the child, between fork and exec: only what is safe there. Never returns. */
+static void become(char *argv[], int out, int report, pid_t parent)
+{
+	int null = open("/dev/null", O_RDONLY), code;
+
+	/* If the step dies, its program must not go on heating the node. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	    dup2(out, STDOUT_FILENO) >= 0)
+		execvp(argv[0], argv);
+	code = errno;
+	if (write(report, &code, sizeof(code)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* errno of the child's exec, or 0 when it worked and closed its end. */
+static int exec_error(int report)
+{
+	int code = 0;
+
+	while (read(report, &code, sizeof(code)) < 0 && errno == EINTR)
+		;
+	return code;
+}
+
 static int start(struct child *c, char *argv[], struct error *err)
 {
-	posix_spawn_file_actions_t actions;
-	int pipes[2], rc;
+	int out[2], report[2], status, code;
+	pid_t parent = getpid();
 
-	if (pipe2(pipes, O_CLOEXEC) < 0)
+	if (pipe2(out, O_CLOEXEC) < 0)
 		return error_sys(err, "cannot make a pipe");
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
-	rc = posix_spawnp(&c->pid, argv[0], &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	close(pipes[1]);
-	c->out = pipes[0];
-	if (rc == 0)
+	if (pipe2(report, O_CLOEXEC) < 0) {
+		close(out[0]);
+		close(out[1]);
+		return error_sys(err, "cannot make a pipe");
+	}
+	c->pid = fork();
+	code = errno;
+	if (c->pid == 0)
+		become(argv, out[1], report[1], parent);
+	close(out[1]);
+	close(report[1]);
+	c->out = out[0];
+	code = c->pid < 0 ? code : exec_error(report[0]);
+	close(report[0]);
+	if (c->pid >= 0 && code == 0)
 		return 0;
+	errno = code;
+	error_sys(err, "cannot start %s", argv[0]);
+	if (c->pid > 0)
+		waitpid(c->pid, &status, 0);
 	close(c->out);
-	errno = rc;
-	return error_sys(err, "cannot start %s", argv[0]);
+	return -1;
 }
 
 /* 1 while there may be more, 0 at the end, -1 when a bound is broken. */

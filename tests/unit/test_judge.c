@@ -310,7 +310,7 @@ static const struct {
 	{ "crash", 1, "it died: because" },
 	{ "stuck", 1, "it cannot be killed: because" },
 	{ "lost", 1, "its result is lost: because" },
-	{ "done", 2, "its result is lost: 1 of its 2 lines are missing or damaged in the journal" },
+	{ "done", 2, "its result is lost: its end counts 2 lines, the journal holds 1 good ones" },
 };
 
 static void a_step_that_is_not_whole_has_no_figures(void **state)
