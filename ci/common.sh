@@ -7,7 +7,7 @@ jobs=$(nproc)
 build_packages="gcc cmake ninja-build pkg-config git ca-certificates libhwloc-dev libyaml-dev
 	libjansson-dev libuv1-dev libsodium-dev liburing-dev libblkid-dev libnvme-dev libudev-dev"
 test_packages="libcmocka-dev clang python3 python3-jsonschema util-linux mount fdisk e2fsprogs xfsprogs
-	lvm2 dmsetup procps man-db chromium"
+	lvm2 dmsetup procps man-db "
 
 missing() {
 	local p
