@@ -199,28 +199,51 @@ int cmd_resume(const struct arguments *a)
 
 /* ---- plan ---- */
 
-static void print_steps(const struct runfolder *r)
+/* "cores memory": what steps occupy; "nothing" for those that only read. */
+static void resources_text(unsigned occupies, char *out, size_t room)
 {
+	static const char *const words[] = { "cores", "memory", "disks" };
+	size_t n = 0;
+
+	snprintf(out, room, "nothing");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (occupies & (1u << i))
+			n += (size_t)snprintf(out + n, room - n, "%s%s", n ? " " : "", words[i]);
+}
+
+static void print_step(const struct step *s)
+{
+	char took[40], bytes[24], occupies[40];
+
+	seconds_text(s->seconds, took, sizeof(took));
+	bytes_text(s->writes, bytes, sizeof(bytes));
+	resources_text(s->check->occupies, occupies, sizeof(occupies));
+	printf("  %-38s %11s  %s%s%s\n", s->id, took, occupies, s->writes > 0 ? ", writes " : "",
+	       s->writes > 0 ? bytes : "");
+}
+
+/* The steps, and what they occupy together. */
+static unsigned print_steps(const struct runfolder *r)
+{
+	unsigned all = 0;
 	int phase = -1;
 
 	for (int i = 0; i < r->plan->count; i++) {
 		const struct step *s = &r->plan->steps[i];
-		char took[40], bytes[24];
 
 		if (s->phase != phase)
 			printf("\n%s\n", r->profile->phases[s->phase].name);
 		phase = s->phase;
-		seconds_text(s->seconds, took, sizeof(took));
-		bytes_text(s->writes, bytes, sizeof(bytes));
-		printf("  %-50s %10s%s%s\n", s->id, took, s->writes > 0 ? "  writes " : "",
-		       s->writes > 0 ? bytes : "");
+		all |= s->check->occupies;
+		print_step(s);
 	}
+	return all;
 }
 
 int cmd_plan(const struct arguments *a)
 {
 	struct runfolder r = { 0 };
-	char took[40], bound[40], bytes[24];
+	char took[40], bound[40], bytes[24], occupies[40];
 	int rc = run_from_options(&r, a);
 
 	if (rc == 0 && a->value[OPT_JSON]) {
@@ -234,8 +257,10 @@ int cmd_plan(const struct arguments *a)
 		bytes_text(r.plan->writes, bytes, sizeof(bytes));
 		printf("%s on %s: %d steps on %d node%s\n", r.profile->name, r.spec->name,
 		       r.plan->count, r.fleet->count, r.fleet->count == 1 ? "" : "s");
-		print_steps(&r);
+		resources_text(print_steps(&r), occupies, sizeof(occupies));
 		printf("\nexpected time  %s; the busiest resource alone needs %s\n", took, bound);
+		printf("occupied       %s of %d node%s at the peak\n", occupies, r.fleet->count,
+		       r.fleet->count == 1 ? "" : "s");
 		printf("repeats        at most %d of a step whose figures stay inconclusive, not "
 		       "counted above\n",
 		       r.profile->repeat);
