@@ -10,15 +10,10 @@
 #include "harness/hash.h"
 #include "harness/load.h"
 
-#include <ctype.h>
-#include <fnmatch.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define AT(type, member) offsetof(struct type, member)
-enum { EXTENDS_MOST = 16, FILES_MOST = 64 };
 
 static struct spec *spec_of(struct load *l)
 {
@@ -31,14 +26,6 @@ struct expects {
 	struct expect *items;
 	int count;
 };
-
-/* What stands behind "", "=", "<", "<=", ">" or ">=". */
-static const char *expect_number(const char *want)
-{
-	size_t op = *want == '<' || *want == '>' ? 1 + (want[1] == '=') : *want == '=';
-
-	return want + op;
-}
 
 static void load_expect(struct load *l, enum part_kind kind, const struct yaml *map, int i,
 			struct expects *e)
@@ -604,115 +591,6 @@ struct spec *spec_from(struct yaml *tree, struct complaints *c)
 	return s;
 }
 
-static struct yaml *load_named(const char *folder, const char *name, struct complaints *c)
-{
-	size_t n = strlen(name);
-	const struct library_file *f = library_find(folder, name);
-	struct place top = { name, 0, 0 };
-	struct yaml *y;
-	char *label;
-
-	if (strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml")))
-		return yaml_load(name, c);
-	if (!f && !strcmp(folder, "systems"))
-		f = library_find("parts", name);
-	if (!f) {
-		complain(c, &top,
-			 "no file (that needs a '/' or '.yaml') and no name in the library; "
-			 "`assay spec list` shows the names");
-		return NULL;
-	}
-	label = xasprintf("%s/%s.yaml", f->folder, name);
-	y = yaml_parse(f->text, strlen(f->text), label, c);
-	free(label);
-	return y;
-}
-
-/* A name in `extends` that is a file is looked for beside the file that extends it. */
-static char *beside(const char *file, const char *name)
-{
-	const char *slash = strrchr(file, '/');
-	size_t n = strlen(name);
-
-	if (name[0] == '/' || !slash || !(n > 5 && !strcmp(name + n - 5, ".yaml")))
-		return xstrdup(name);
-	return xasprintf("%.*s/%s", (int)(slash - file), file, name);
-}
-
-/* Files that extend files: how deep, and how many in all, for a circle need not be a line. */
-struct chain {
-	const char *folder;
-	struct complaints *c;
-	int depth, files;
-};
-
-static int is_endless(const struct chain *chain)
-{
-	return chain->depth == EXTENDS_MOST || chain->files > FILES_MOST;
-}
-
-static struct yaml *load_chain(struct chain *chain, const char *name);
-
-/* One name of `extends`, laid over what came before it; NULL (base freed) when it fails. */
-static struct yaml *load_base(struct chain *chain, const struct yaml *up, struct yaml *base)
-{
-	struct yaml *y = NULL;
-	char *name;
-
-	if (up->kind != YAML_TEXT || is_endless(chain)) {
-		complain(chain->c, &up->at,
-			 chain->depth == EXTENDS_MOST
-				 ? "more than 16 files extend each other: a circle?"
-			 : up->kind == YAML_TEXT ? "more than 64 files extend each other"
-						 : "extends takes a name or a list of names");
-	} else {
-		name = beside(up->at.file, up->text);
-		chain->depth++;
-		y = load_chain(chain, name);
-		chain->depth--;
-		free(name);
-	}
-	if (y && y->kind != YAML_MAP) {
-		complain(chain->c, &y->at, "only a map can be extended");
-		yaml_delete(y);
-		y = NULL;
-	}
-	if (!y)
-		yaml_delete(base);
-	return y && base ? yaml_merge(base, y) : y;
-}
-
-static struct yaml *load_chain(struct chain *chain, const char *name)
-{
-	struct yaml *y = load_named(chain->folder, name, chain->c), *up, *base = NULL;
-	int many;
-
-	chain->files++;
-	if (!y || !(up = yaml_get(y, "extends")))
-		return y;
-	many = up->kind == YAML_LIST;
-	if (many && up->count == 0)
-		complain(chain->c, &up->at, "extends names nothing");
-	for (int i = 0; i < (many ? up->count : 1); i++) {
-		base = load_base(chain, many ? up->items[i] : up, base);
-		if (!base)
-			break;
-	}
-	if (!base) {
-		yaml_delete(y);
-		return NULL;
-	}
-	yaml_drop(y, "extends");
-	return yaml_merge(base, y);
-}
-
-struct yaml *spec_load_tree(const char *folder, const char *name, struct complaints *c)
-{
-	struct chain chain = { .folder = folder, .c = c };
-
-	return load_chain(&chain, name);
-}
-
 struct spec *spec_load(const char *name_or_path, struct complaints *c)
 {
 	struct yaml *tree = spec_load_tree("systems", name_or_path, c);
@@ -745,121 +623,4 @@ void spec_free(struct spec *s)
 	free(s->sha256);
 	yaml_delete(s->tree);
 	free(s);
-}
-
-/* ---- questions ---- */
-
-const struct metric *spec_metrics(const struct spec *s, const char *check)
-{
-	const struct program *p = spec_program(s, check);
-	const struct check *c = check_find(check);
-
-	return p ? p->metrics : c && strcmp(c->name, "program") != 0 ? c->metrics : NULL;
-}
-
-double part_physics(const struct part *p, const char *name)
-{
-	for (int i = 0; i < p->physics_count; i++)
-		if (!strcmp(p->physics[i].key->name, name))
-			return p->physics[i].value;
-	return -1;
-}
-
-double part_fact(const struct part *p, const char *name)
-{
-	struct quantity q;
-	struct error err;
-
-	for (int i = 0; i < p->fact_count; i++)
-		if (!strcmp(p->facts[i].key->name, name) &&
-		    quantity_parse(expect_number(p->facts[i].want), &q, &err) == 0)
-			return q.value;
-	return -1;
-}
-
-static const struct group *find_group(const struct node_type *t, enum part_kind kind, int *n)
-{
-	for (int i = 0; i < t->group_count; i++) {
-		if (t->groups[i].kind != kind)
-			continue;
-		if (*n < t->groups[i].count)
-			return &t->groups[i];
-		*n -= t->groups[i].count;
-	}
-	return NULL;
-}
-
-int node_type_part(const struct node_type *t, enum part_kind kind, int n)
-{
-	const struct group *g = find_group(t, kind, &n);
-
-	return g ? g->part : -1;
-}
-
-int node_type_count(const struct node_type *t, enum part_kind kind)
-{
-	int count = 0;
-
-	for (int i = 0; i < t->group_count; i++)
-		count += t->groups[i].kind == kind ? t->groups[i].count : 0;
-	return count;
-}
-
-const char *node_type_folder(const struct node_type *t, int disk)
-{
-	const struct group *g = find_group(t, PART_DISK, &disk);
-
-	return g && disk < g->folder_count ? g->folders[disk] : NULL;
-}
-
-const char *node_type_serial(const struct node_type *t, int disk)
-{
-	const struct group *g = find_group(t, PART_DISK, &disk);
-
-	return g && disk < g->serial_count ? g->serials[disk] : NULL;
-}
-
-/* Settings give sizes as plain bytes, and limits may be "unlimited". */
-static int same_kind(const struct quantity *found, const struct quantity *want)
-{
-	return found->dim == want->dim || (found->dim == DIM_COUNT && want->dim == DIM_BYTES);
-}
-
-/* -1, 0, 1 for found against want: by value, or as versions ("6.1.0-18" after "5.15"); -2: neither.
- */
-static int compare_values(enum fact_type type, const char *want, const char *found)
-{
-	struct quantity a, b;
-	struct error err;
-	int versions;
-
-	if (quantity_parse(want, &b, &err) == 0 && !strcmp(found, "unlimited"))
-		return 1;
-	if (quantity_parse(want, &b, &err) == 0 && quantity_parse(found, &a, &err) == 0 &&
-	    same_kind(&a, &b)) {
-		if (fabs(a.value - b.value) <= 1e-9 * fabs(b.value))
-			return 0;
-		return a.value < b.value ? -1 : 1;
-	}
-	if (type == FACT_NUMBER || !isdigit((unsigned char)*found) ||
-	    !isdigit((unsigned char)*want))
-		return -2;
-	versions = strverscmp(found, want);
-	return (versions > 0) - (versions < 0);
-}
-
-int expect_holds(enum fact_type type, const char *want, const char *found)
-{
-	const char *value = expect_number(want);
-	int order;
-
-	if (type == FACT_WORD && value == want)
-		return fnmatch(want, found, 0) == 0;
-	value += strspn(value, " ");
-	order = compare_values(type, value, found);
-	if (order == -2)
-		return 0;
-	if (*want == '>' || *want == '<')
-		return order == 0 ? want[1] == '=' : order == (*want == '>' ? 1 : -1);
-	return order == 0;
 }

@@ -202,6 +202,8 @@ int node_type_count(const struct node_type *t, enum part_kind kind);
 const char *node_type_folder(const struct node_type *t, int disk);
 const char *node_type_serial(const struct node_type *t, int disk);
 
+/* What stands behind "", "=", "<", "<=", ">" or ">=" of an expectation. */
+const char *expect_number(const char *want);
 /* Whether `found` is what `want` asks for (see struct expect). */
 int expect_holds(enum fact_type type, const char *want, const char *found);
 
