@@ -111,12 +111,9 @@ static int has_work(struct runfolder *r)
 	const char **bases;
 	int count, before = r->plan->count, more;
 
-	for (int i = 0; i < r->plan->count; i++) {
-		int k = results_step(r->results, r->plan->steps[i].id);
-
-		if (k < 0 || r->results->steps[k].word == END_NONE)
+	for (int i = 0; i < r->plan->count; i++)
+		if (!results_ended(r->results, r->plan->steps[i].id))
 			return 1;
-	}
 	j = judge(r->spec, r->fleet, r->plan, r->results);
 	bases = judge_undecided(j, r->plan, &count);
 	more = plan_extend(r->plan, bases, count, r->profile->repeat);

@@ -254,13 +254,10 @@ static int phase_is_done(const struct run *r)
 
 static void mark_done_before(struct run *r, int from)
 {
-	for (int i = from; i < r->c->plan->count; i++) {
-		int k = results_step(r->c->results, r->c->plan->steps[i].id);
-
-		r->orders[i] = (struct order){ 0 };
-		if (k >= 0 && r->c->results->steps[k].word != END_NONE)
-			r->orders[i].ended = 1;
-	}
+	for (int i = from; i < r->c->plan->count; i++)
+		r->orders[i] = (struct order){
+			.ended = results_ended(r->c->results, r->c->plan->steps[i].id),
+		};
 }
 
 /* Only this phase: what a later one left inconclusive may still have a repeat to come. */

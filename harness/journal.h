@@ -85,6 +85,8 @@ void results_free(struct results *r);
 struct results *results_new(void);
 void results_add(struct results *r, const struct event *ev);
 int results_step(const struct results *r, const char *id); /* index, or -1 */
+/* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
+int results_ended(const struct results *r, const char *id);
 
 /* Feeds a whole journal's text; what journal_load does behind the file. For tests and fuzzers. */
 void results_feed(struct results *r, const char *data, size_t len);

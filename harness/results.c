@@ -76,6 +76,13 @@ int results_step(const struct results *r, const char *id)
 	return found ? (int)json_integer_value(found) : -1;
 }
 
+int results_ended(const struct results *r, const char *id)
+{
+	int i = results_step(r, id);
+
+	return i >= 0 && r->steps[i].word != END_NONE && r->steps[i].word != END_LOST;
+}
+
 static int step_index(struct results *r, const char *id)
 {
 	int i = results_step(r, id);
