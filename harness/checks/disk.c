@@ -145,3 +145,25 @@ int work_area_run(struct work_area *a, struct job *job, struct disk_io *want, ui
 	*errors += want->errors;
 	return 0;
 }
+
+int work_area_measure(struct job *job,
+		      int (*measure)(struct job *job, struct work_area *a, uint64_t *errors,
+				     struct error *err),
+		      struct error *err)
+{
+	double samples = knob(&job->knobs, "samples");
+	struct work_area a;
+	uint64_t errors = 0;
+	int rc;
+
+	if (samples < 1 || samples > DISK_SAMPLES_MOST)
+		return error_set(err, "samples must be from 1 to %d", DISK_SAMPLES_MOST);
+	if (work_area_open(&a, job, knob(&job->knobs, "bytes"), err) < 0)
+		return RUN_ERROR;
+	rc = measure(job, &a, &errors, err);
+	work_area_close(&a);
+	if (rc < 0)
+		return RUN_ERROR;
+	job_report(job, "errors", job->unit, (double)errors);
+	return RUN_OK;
+}

@@ -40,4 +40,15 @@ void work_area_close(struct work_area *a); /* removes the file */
 int work_area_run(struct work_area *a, struct job *job, struct disk_io *want, uint64_t *errors,
 		  struct error *err);
 
+/*
+ * What all rates and latencies share: checks `samples`, opens an area of `bytes`, measures, removes
+ * it and reports how many operations failed. measure() reports everything else. A run() of a check.
+ */
+int work_area_measure(struct job *job,
+		      int (*measure)(struct job *job, struct work_area *a, uint64_t *errors,
+				     struct error *err),
+		      struct error *err);
+
+enum { DISK_SAMPLES_MOST = 100 };
+
 #endif

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-enum { SAMPLES_MOST = 100 };
-
 static const struct param params[] = {
 	{ "bytes", "1GiB", "size of the area" },
 	{ "block", "4KiB", "bytes of one read" },
@@ -36,7 +34,8 @@ static double writes(const struct knobs *k)
 static int measure(struct job *job, struct work_area *a, uint64_t *errors, struct error *err)
 {
 	int samples = (int)knob(&job->knobs, "samples");
-	double p50[SAMPLES_MOST], p99[SAMPLES_MOST], p999[SAMPLES_MOST], worst[SAMPLES_MOST];
+	double p50[DISK_SAMPLES_MOST], p99[DISK_SAMPLES_MOST], p999[DISK_SAMPLES_MOST],
+		worst[DISK_SAMPLES_MOST];
 
 	for (int i = 0; i < samples; i++) {
 		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
@@ -61,21 +60,7 @@ static int measure(struct job *job, struct work_area *a, uint64_t *errors, struc
 
 static int run(struct job *job, struct error *err)
 {
-	double samples = knob(&job->knobs, "samples");
-	struct work_area a;
-	uint64_t errors = 0;
-	int rc;
-
-	if (samples < 1 || samples > SAMPLES_MOST)
-		return error_set(err, "samples must be from 1 to %d", SAMPLES_MOST);
-	if (work_area_open(&a, job, knob(&job->knobs, "bytes"), err) < 0)
-		return RUN_ERROR;
-	rc = measure(job, &a, &errors, err);
-	work_area_close(&a);
-	if (rc < 0)
-		return RUN_ERROR;
-	job_report(job, "errors", job->unit, (double)errors);
-	return RUN_OK;
+	return work_area_measure(job, measure, err);
 }
 
 const struct check check_disk_latency = {

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES_MOST = 100 };
-
 static const struct param params[] = {
 	{ "bytes", "1GiB", "size of the area" },
 	{ "block", "4KiB", "bytes of one operation" },
@@ -61,7 +59,7 @@ static int measure(struct job *job, struct work_area *a, const struct load *load
 		   struct error *err)
 {
 	int samples = (int)knob(&job->knobs, "samples");
-	double iops[SAMPLES_MOST], cpu[SAMPLES_MOST];
+	double iops[DISK_SAMPLES_MOST], cpu[DISK_SAMPLES_MOST];
 
 	for (int i = 0; i < samples; i++) {
 		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
@@ -82,28 +80,20 @@ static int measure(struct job *job, struct work_area *a, const struct load *load
 	return 0;
 }
 
+static int measure_all(struct job *job, struct work_area *a, uint64_t *errors, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
+		if (loads[i].write && !a->writable)
+			job_hole(job, loads[i].metric, job->unit, a->why_not);
+		else if (measure(job, a, &loads[i], errors, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int run(struct job *job, struct error *err)
 {
-	double samples = knob(&job->knobs, "samples");
-	struct work_area a;
-	uint64_t errors = 0;
-	int rc = 0;
-
-	if (samples < 1 || samples > SAMPLES_MOST)
-		return error_set(err, "samples must be from 1 to %d", SAMPLES_MOST);
-	if (work_area_open(&a, job, knob(&job->knobs, "bytes"), err) < 0)
-		return RUN_ERROR;
-	for (size_t i = 0; i < ARRAY_SIZE(loads) && rc == 0; i++) {
-		if (loads[i].write && !a.writable)
-			job_hole(job, loads[i].metric, job->unit, a.why_not);
-		else
-			rc = measure(job, &a, &loads[i], &errors, err);
-	}
-	work_area_close(&a);
-	if (rc)
-		return RUN_ERROR;
-	job_report(job, "errors", job->unit, (double)errors);
-	return RUN_OK;
+	return work_area_measure(job, measure_all, err);
 }
 
 const struct check check_disk_rand = {

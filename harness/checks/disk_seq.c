@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-enum { SAMPLES_MOST = 100 };
-
 static const struct param params[] = {
 	{ "bytes", "1GiB", "size of the area" },
 	{ "block", "1MiB", "bytes of one operation" },
@@ -45,7 +43,7 @@ static int measure(struct job *job, struct work_area *a, int write, uint64_t *er
 		   struct error *err)
 {
 	int samples = (int)knob(&job->knobs, "samples");
-	double rates[SAMPLES_MOST], cpu[SAMPLES_MOST];
+	double rates[DISK_SAMPLES_MOST], cpu[DISK_SAMPLES_MOST];
 
 	for (int i = 0; i < samples; i++) {
 		struct disk_io io = { .block = (unsigned)knob(&job->knobs, "block"),
@@ -65,26 +63,18 @@ static int measure(struct job *job, struct work_area *a, int write, uint64_t *er
 	return 0;
 }
 
+static int measure_both(struct job *job, struct work_area *a, uint64_t *errors, struct error *err)
+{
+	if (!a->writable)
+		job_hole(job, "write", job->unit, a->why_not);
+	else if (measure(job, a, 1, errors, err) < 0)
+		return -1;
+	return measure(job, a, 0, errors, err);
+}
+
 static int run(struct job *job, struct error *err)
 {
-	double samples = knob(&job->knobs, "samples");
-	struct work_area a;
-	uint64_t errors = 0;
-	int rc;
-
-	if (samples < 1 || samples > SAMPLES_MOST)
-		return error_set(err, "samples must be from 1 to %d", SAMPLES_MOST);
-	if (work_area_open(&a, job, knob(&job->knobs, "bytes"), err) < 0)
-		return RUN_ERROR;
-	if (!a.writable)
-		job_hole(job, "write", job->unit, a.why_not);
-	rc = (a.writable && measure(job, &a, 1, &errors, err) < 0) ||
-	     measure(job, &a, 0, &errors, err) < 0;
-	work_area_close(&a);
-	if (rc)
-		return RUN_ERROR;
-	job_report(job, "errors", job->unit, (double)errors);
-	return RUN_OK;
+	return work_area_measure(job, measure_both, err);
 }
 
 const struct check check_disk_seq = {
