@@ -75,6 +75,7 @@ static void put_facts(const struct report_input *in, struct text *out)
 	pair(out, "Spec", in->spec->name);
 	pair(out, "Calibration", in->spec->calibration);
 	pair(out, "Profile", in->profile->name);
+	pair(out, "Only", report_head(in, "only"));
 	pair(out, "Site", in->spec->site.name);
 	pair(out, "Contract", in->spec->site.contract);
 	pair(out, "Vendor", in->spec->site.vendor);

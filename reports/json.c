@@ -143,6 +143,7 @@ void report_json(const struct report_input *in, struct text *out)
 				      "sha256", in->spec->sha256, "calibration",
 				      string_or_null(in->spec->calibration)));
 	json_object_set_new(root, "profile", string_or_null(in->profile->name));
+	json_object_set_new(root, "only", string_or_null(report_head(in, "only")));
 	json_object_set_new(
 		root, "plan",
 		json_pack("{s:s, s:i}", "sha256", in->plan->sha256, "steps", in->plan->count));

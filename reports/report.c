@@ -48,6 +48,8 @@ const char *report_meaning(const struct report_input *in)
 
 	if (report_is_simulated(in) && strcmp(j->verdict, "rejected") != 0)
 		return "These figures are not of the hardware here, so they can accept nothing.";
+	if (!strcmp(j->verdict, "accepted") && *report_head(in, "only"))
+		return "What was run is good, but --only left out the rest of the profile.";
 	if (!strcmp(j->verdict, "accepted") && in->spec->calibration)
 		return "Everything was measured and is above its floor, but the spec is not "
 		       "calibrated: "

@@ -76,6 +76,8 @@ static void print_header(const struct report_input *in, struct text *out)
 	      in->spec->calibration ? in->spec->calibration : "", in->spec->calibration ? ")" : "");
 	wrapf(out, 2, "profile   %s, %d node%s, started %s, took %s", in->profile->name,
 	      in->fleet->count, in->fleet->count == 1 ? "" : "s", started, took);
+	if (*report_head(in, "only"))
+		wrapf(out, 2, "only      %s", report_head(in, "only"));
 	text_add(out, "  findings ");
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		if (j->of[counts[i]])

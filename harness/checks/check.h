@@ -114,8 +114,10 @@ void job_hole(struct job *job, const char *metric, const char *subject, const ch
 void job_note(struct job *job, const char *fmt, ...) PRINTF(2, 3);
 /* Says why the check cannot run here. Returns RUN_SKIP, to be passed on. */
 int job_skip(struct error *err, const char *fmt, ...) PRINTF(2, 3);
-/* One fact of the node itself ("hypervisor"), or NULL; the caller frees it. */
-char *job_fact(struct job *job, const char *key);
+/* One fact of a part, or of the node itself (part ""), or NULL; the caller frees it. */
+char *job_fact(struct job *job, const char *part, const char *key);
+/* The same as a plain number; 0 if it is not known. */
+double job_count(struct job *job, const char *part, const char *key);
 /* Whether this is a virtual machine, which lacks counters and links that real ones must have. */
 int job_is_virtual(struct job *job);
 /* The disk of a PER_DISK step, or NULL with err when the node has no such disk. */

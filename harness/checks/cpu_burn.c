@@ -116,18 +116,21 @@ static int burn_mix(const struct burning *b, enum cpu_mix mix, struct error *err
 	return rc;
 }
 
-static double number_fact(struct job *job, const char *key)
+/* A core that this process may not use was not tested, and must not look as if it were. */
+static void report_forbidden(struct job *job, int allowed, double threads)
 {
-	char *text = job_fact(job, key);
-	double value = text ? atof(text) : 0;
+	char why[120];
 
-	free(text);
-	return value;
+	if (allowed >= threads)
+		return;
+	snprintf(why, sizeof(why), "affinity or cgroup allow %d of %.0f hardware threads here",
+		 allowed, threads);
+	job_hole(job, "wrong", "", why);
 }
 
 static int burn_all(struct job *job, struct error *err)
 {
-	double threads = number_fact(job, "threads"), cores = number_fact(job, "cores");
+	double threads = job_count(job, "", "threads"), cores = job_count(job, "", "cores");
 	struct burning b = {
 		.job = job,
 		.cpus = job->hw->host(job->machine)->cpu_count,
@@ -141,6 +144,7 @@ static int burn_all(struct job *job, struct error *err)
 		if (job->hw->cpu_can(job->machine, (enum cpu_mix)mix) &&
 		    burn_mix(&b, (enum cpu_mix)mix, err) < 0)
 			return -1;
+	report_forbidden(job, b.cpus, threads);
 	return 0;
 }
 

@@ -75,7 +75,7 @@ void job_hole(struct job *job, const char *metric, const char *subject, const ch
 }
 
 struct wanted_fact {
-	const char *key;
+	const char *part, *key;
 	char *value;
 };
 
@@ -85,13 +85,13 @@ static void take_fact(void *arg, const char *part, const char *key, const char *
 	struct wanted_fact *w = arg;
 
 	(void)hole;
-	if (!w->value && value && !*part && !strcmp(key, w->key))
+	if (!w->value && value && !strcmp(part, w->part) && !strcmp(key, w->key))
 		w->value = xstrdup(value);
 }
 
-char *job_fact(struct job *job, const char *key)
+char *job_fact(struct job *job, const char *part, const char *key)
 {
-	struct wanted_fact w = { key, NULL };
+	struct wanted_fact w = { part, key, NULL };
 	struct error err;
 
 	/* What cannot be read is simply not known here; the inventory check reports the hole. */
@@ -120,9 +120,18 @@ int job_skip(struct error *err, const char *fmt, ...)
 	return RUN_SKIP;
 }
 
+double job_count(struct job *job, const char *part, const char *key)
+{
+	char *text = job_fact(job, part, key);
+	double value = text ? atof(text) : 0;
+
+	free(text);
+	return value;
+}
+
 int job_is_virtual(struct job *job)
 {
-	char *hypervisor = job_fact(job, "hypervisor");
+	char *hypervisor = job_fact(job, "", "hypervisor");
 	int is_virtual = hypervisor && strcmp(hypervisor, "none") != 0;
 
 	free(hypervisor);
