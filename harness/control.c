@@ -80,22 +80,13 @@ static void append(struct run *r, json_t *object, int sync)
 		r->c->line(r->c->arg, text);
 		free(text);
 	}
-	if (journal_append(r->c->journal, object, sync, r->err) < 0)
+	if (journal_append(r->c->journal, object, sync, r->c->results, r->err) < 0)
 		fail(r);
 }
 
 static void add_own(struct run *r, json_t *object, int sync)
 {
-	struct event ev = { .json = object };
-	const char *step = json_string_value(json_object_get(object, "step"));
-	const char *at = json_string_value(json_object_get(object, "at"));
-	const char *e = json_string_value(json_object_get(object, "e"));
-
-	ev.kind = !strcmp(e, "start") ? EV_START : !strcmp(e, "end") ? EV_END : EV_NOTE;
-	ev.step = step ? step : "";
-	ev.at = at ? at : "";
 	json_object_set_new(object, "t", json_real(clock_wall()));
-	results_add(r->c->results, &ev);
 	append(r, object, sync);
 }
 

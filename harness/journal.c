@@ -125,14 +125,22 @@ static int put(struct journal *j, const char *line, size_t len, int sync, struct
 	return 0;
 }
 
-int journal_append(struct journal *j, json_t *object, int sync, struct error *err)
+int journal_append(struct journal *j, json_t *object, int sync, struct results *into,
+		   struct error *err)
 {
 	char *line = event_line(object, err);
+	struct event ev;
 	int rc;
 
 	if (!line)
 		return -1;
 	rc = put(j, line, strlen(line), sync, err);
+	if (rc == 0 && into) {
+		if (event_parse(line, strlen(line) - 1, &ev, err) < 0)
+			BUG("a line of our own: %s", err->text);
+		results_add(into, &ev);
+		event_release(&ev);
+	}
 	free(line);
 	return rc;
 }

@@ -19,9 +19,14 @@ struct journal *journal_create(const char *run, struct error *err);
  */
 struct journal *journal_open(const char *run, size_t *cut, struct error *err);
 void journal_close(struct journal *j);
-/* Appends an object; eats it. -1 when the disk refuses: what was written of the line is cut again.
+struct results;
+/*
+ * Appends an object; eats it. What the written line says, rounded numbers and all, goes into the
+ * results (NULL: nowhere), so that a run is judged at its end as any later reader will judge it.
+ * -1 when the disk refuses: what was written of the line is cut again.
  */
-int journal_append(struct journal *j, json_t *object, int sync, struct error *err);
+int journal_append(struct journal *j, json_t *object, int sync, struct results *into,
+		   struct error *err);
 /* Appends a line that came from an agent, as it is, without its newline. */
 int journal_append_line(struct journal *j, const char *line, size_t len, int sync,
 			struct error *err);

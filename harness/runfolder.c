@@ -255,9 +255,7 @@ static int write_plan(const struct runfolder *r, const char *path, struct error 
 
 int run_create(struct runfolder *r, const struct arguments *a, const char *path)
 {
-	struct event ev = { .kind = EV_HEAD, .at = "", .step = "" };
 	struct error err;
-	json_t *head;
 
 	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
 		error_sys(&err, "cannot make the run folder %s", path);
@@ -267,17 +265,11 @@ int run_create(struct runfolder *r, const struct arguments *a, const char *path)
 	r->journal = journal_create(path, &err);
 	if (!r->journal)
 		return fail_with(EXIT_USAGE, &err);
-	head = head_event(r, a);
-	ev.json = head;
-	results_add(r->results, &ev);
 	if (write_tree(path, "spec.yaml", r->spec->tree, &err) < 0 ||
 	    write_tree(path, "profile.yaml", r->profile->tree, &err) < 0 ||
 	    write_hosts(r, path, &err) < 0 || write_plan(r, path, &err) < 0 ||
-	    journal_append(r->journal, json_incref(head), 1, &err) < 0) {
-		json_decref(head);
+	    journal_append(r->journal, head_event(r, a), 1, r->results, &err) < 0)
 		return fail_with(EXIT_HARNESS, &err);
-	}
-	json_decref(head);
 	return 0;
 }
 

@@ -343,6 +343,35 @@ static void write_file(const struct folder *f, const char *data, size_t len)
 		fail_msg("%s", err.text);
 }
 
+/* A time that the line's rounding carries over a full second once told two reports of one run
+ * apart. */
+static void says_live_what_is_read_later(void **state)
+{
+	static const double times[] = { 1795271744.9996, 1795271744.994, 0.1, 1795271744.0000001 };
+	const struct folder *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		struct error err;
+		struct results *live = results_new(), *later;
+		struct journal *j;
+		json_t *head = event_new(EV_HEAD);
+
+		unlink(f->journal);
+		j = journal_create(f->path, &err);
+		assert_non_null(j);
+
+		json_object_set_new(head, "t", json_real(times[i]));
+		assert_int_equal(journal_append(j, head, 1, live, &err), 0);
+		journal_close(j);
+		later = journal_load(f->path, &err);
+		assert_non_null(later);
+		assert_true(json_equal(live->head, later->head));
+		assert_memory_equal(&live->started, &later->started, sizeof(double));
+		results_free(live);
+		results_free(later);
+	}
+}
+
 static void appends_and_goes_on(void **state)
 {
 	const struct folder *f = *state;
@@ -354,9 +383,10 @@ static void appends_and_goes_on(void **state)
 	size_t cut = 9;
 
 	assert_non_null(j);
-	assert_int_equal(journal_append(j, event_new(EV_HEAD), 1, &err), 0);
+	assert_int_equal(journal_append(j, event_new(EV_HEAD), 1, NULL, &err), 0);
 	assert_int_equal(
-		journal_append(j, json_pack("{s:s,s:s}", "e", "start", "step", "s"), 0, &err), 0);
+		journal_append(j, json_pack("{s:s,s:s}", "e", "start", "step", "s"), 0, NULL, &err),
+		0);
 	journal_close(j);
 
 	assert_null(journal_create(f->path, &err));
@@ -369,7 +399,7 @@ static void appends_and_goes_on(void **state)
 	assert_int_equal(journal_append_line(j, more.data, more.len - 1, 1, &err), 0);
 	text_release(&more);
 	json_object_set_new(too_long, "text", json_sprintf("%0*d", 1000, 1));
-	assert_int_equal(journal_append(j, too_long, 0, &err), -1);
+	assert_int_equal(journal_append(j, too_long, 0, NULL, &err), -1);
 	assert_non_null(strstr(err.text, "does not fit"));
 	journal_close(j);
 	journal_close(NULL);
@@ -430,7 +460,7 @@ static void a_torn_tail_is_cut_at_every_byte(void **state)
 		j = journal_open(f->path, &cut, &err);
 		assert_non_null(j);
 		assert_int_equal(cut, n - last);
-		assert_int_equal(journal_append(j, event_new(EV_HEAD), 0, &err), 0);
+		assert_int_equal(journal_append(j, event_new(EV_HEAD), 0, NULL, &err), 0);
 		journal_close(j);
 		r = journal_load(f->path, &err);
 		assert_non_null(r);
@@ -515,6 +545,7 @@ int main(void)
 		cmocka_unit_test(damage_is_named_by_line),
 		cmocka_unit_test(no_damage_passes_unseen),
 		cmocka_unit_test(long_damage_is_cut),
+		FILE_TEST(says_live_what_is_read_later),
 		FILE_TEST(appends_and_goes_on),
 		FILE_TEST(one_controller_at_a_time),
 		FILE_TEST(a_torn_tail_is_cut_at_every_byte),
