@@ -199,7 +199,7 @@ int cmd_resume(const struct arguments *a)
 /* "cores memory": what steps occupy; "nothing" for those that only read. */
 static void resources_text(unsigned occupies, char *out, size_t room)
 {
-	static const char *const words[] = { "cores", "memory", "disks" };
+	static const char *const words[] = { "cores", "memory", "disks", "gpus" };
 	size_t n = 0;
 
 	snprintf(out, room, "nothing");

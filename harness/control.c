@@ -34,7 +34,7 @@ struct link {
 	enum node_state state;
 	struct child_process *agent;
 	uv_timer_t hello;
-	unsigned busy;   /* resources of the steps that run there */
+	uint64_t busy;   /* resources of the steps that run there */
 	int retired;     /* takes no further steps */
 	char why[300];   /* why it is gone or retired */
 	char noise[300]; /* last line of the agent's standard error */
@@ -114,7 +114,7 @@ static void mark_ended(struct run *r, int step)
 	struct link *l = &r->links[r->c->plan->steps[step].node];
 
 	if (o->running)
-		l->busy &= ~r->c->plan->steps[step].check->occupies;
+		l->busy &= ~r->c->plan->steps[step].occupies;
 	o->running = 0;
 	o->ended = 1;
 }
@@ -209,7 +209,7 @@ static void start_step(struct run *r, int step)
 		return;
 	r->orders[step].running = 1;
 	r->orders[step].started = clock_now();
-	l->busy |= s->check->occupies;
+	l->busy |= s->occupies;
 	order = order_text(s, node_name(r, s->node));
 	child_send(l->agent, order);
 	free(order);
@@ -218,7 +218,7 @@ static void start_step(struct run *r, int step)
 /* A step that occupies something never overtakes an earlier one that waits for it. */
 static void start_steps(struct run *r, struct link *l)
 {
-	unsigned waiting = 0;
+	uint64_t waiting = 0;
 
 	for (int i = 0; i < r->c->plan->count && !r->stopping; i++) {
 		const struct step *s = &r->c->plan->steps[i];
@@ -226,8 +226,8 @@ static void start_steps(struct run *r, struct link *l)
 		if (s->node != l->node || s->phase != r->phase || r->orders[i].ended ||
 		    r->orders[i].running)
 			continue;
-		if (s->check->occupies & (l->busy | waiting))
-			waiting |= s->check->occupies;
+		if (s->occupies & (l->busy | waiting))
+			waiting |= s->occupies;
 		else
 			start_step(r, i);
 	}

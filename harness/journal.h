@@ -77,6 +77,7 @@ struct results {
 	size_t absent_count;
 	struct note *notes;
 	size_t note_count;
+	int doubles;           /* a step says that a library it worked on is a double */
 	double started, ended; /* wall clock of the first and last event */
 	size_t torn;           /* bytes of a torn last line */
 	int damaged;           /* lines that could not be read */
@@ -89,6 +90,8 @@ void results_free(struct results *r);
 /* Replays one event into the results; for the controller, which sees them as they come. */
 struct results *results_new(void);
 void results_add(struct results *r, const struct event *ev);
+/* Whether any of it comes from something else than the hardware: said by the head or by a step. */
+int results_simulated(const struct results *r);
 int results_step(const struct results *r, const char *id); /* index, or -1 */
 /* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
 int results_ended(const struct results *r, const char *id);

@@ -349,7 +349,7 @@ static void judge_absents(struct judging *x, int step, char *came)
 		    x->results->steps[a->step].word != END_DONE)
 			continue;
 		came[m - metrics] = 1;
-		if (!*subject && s->check->scope == PER_DISK)
+		if (!*subject && step_has_part(s))
 			subject = s->unit;
 		f = judge_add(x, step, s->name, m->name, m->unit, subject);
 		f->recorded = m->judged == RECORDED;
@@ -366,8 +366,7 @@ static void judge_missing(struct judging *x, int step, const struct metric *m)
 
 	if (m->judged == RECORDED)
 		return;
-	f = judge_add(x, step, s->name, m->name, m->unit,
-		      s->check->scope == PER_DISK ? s->unit : "");
+	f = judge_add(x, step, s->name, m->name, m->unit, step_has_part(s) ? s->unit : "");
 	say(f, judge_hole(x, step));
 }
 
@@ -490,7 +489,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 	judge_fleet(&x);
 	for (int i = 0; i < x.out->count; i++)
 		waive(s, &x.out->items[i]);
-	conclude(x.out, json_is_true(json_object_get(r->head, "simulated")));
+	conclude(x.out, results_simulated(r));
 	free(samples);
 	free(x.step_of_plan);
 	free(x.base_of_plan);

@@ -65,6 +65,16 @@ static int part_is_used(const struct spec *s, int part)
 	return 0;
 }
 
+/* Whether any node has this part in a group that checks may work on. */
+static int part_is_measured(const struct spec *s, int part)
+{
+	for (int i = 0; i < s->node_count; i++)
+		for (int k = 0; k < s->nodes[i].group_count; k++)
+			if (s->nodes[i].groups[k].part == part && !s->nodes[i].groups[k].no_compute)
+				return 1;
+	return 0;
+}
+
 static void lint_counts(const struct node_type *t, struct complaints *c)
 {
 	for (int i = 0; i < t->group_count; i++) {
@@ -129,24 +139,27 @@ static int has_limit(const struct spec *s, const char *check, const char *metric
 	return 0;
 }
 
+/* Whose limits may judge the figures of a check: those of disks, of GPUs, or only general ones. */
+static int limits_kind(const struct check *check)
+{
+	if (!check || check->scope == PER_NODE)
+		return PART_NODE;
+	return check->scope == PER_DISK ? PART_DISK : PART_GPU;
+}
+
 static void lint_metric(const struct spec *s, const struct profile_check *pc,
 			const struct metric *m, struct complaints *c)
 {
-	const struct check *check = check_find(pc->name);
-	const struct place *at = &s->nodes[0].at;
+	int kind = limits_kind(check_find(pc->name));
 
 	if (m->better == NONE || m->judged == RECORDED)
 		return;
-	if (!check || check->scope != PER_DISK) {
-		if (!has_limit(s, pc->name, m->name, -1))
-			complain_warning(
-				c, at,
-				"no limit for %s.%s: on nodes that have it, it will be a hole",
-				pc->name, m->name);
-		return;
-	}
-	for (int i = 0; i < s->part_count; i++)
-		if (s->parts[i].kind == PART_DISK && part_is_used(s, i) &&
+	if (kind == PART_NODE && !has_limit(s, pc->name, m->name, -1))
+		complain_warning(c, &s->nodes[0].at,
+				 "no limit for %s.%s: on nodes that have it, it will be a hole",
+				 pc->name, m->name);
+	for (int i = 0; i < s->part_count && kind != PART_NODE; i++)
+		if ((int)s->parts[i].kind == kind && part_is_measured(s, i) &&
 		    !has_limit(s, pc->name, m->name, i))
 			complain_warning(c, &s->parts[i].at,
 					 "no limit for %s.%s of part %s: it will be a hole",

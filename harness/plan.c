@@ -13,7 +13,10 @@
 #include <string.h>
 
 /* A child gets twice its expected time and this much on top before it is called hung. */
-enum { DEADLINE_SLACK = 30, RESOURCES = 3 };
+enum { DEADLINE_SLACK = 30 };
+
+/* Bits of step->occupies: those of enum resource, then one for each GPU that can be told apart. */
+enum { FIRST_GPU_BIT = 8, GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
 
 struct planning {
 	struct plan *plan;
@@ -53,7 +56,12 @@ static int param_count(const struct check *check)
 
 struct knobs step_knobs(const struct step *s)
 {
-	return (struct knobs){ s->check, s->values, s->numas, s->disks };
+	return (struct knobs){ s->check, s->values, s->numas, s->disks, s->gpus };
+}
+
+int step_has_part(const struct step *s)
+{
+	return s->check->scope == PER_DISK || s->check->scope == PER_GPU;
 }
 
 /* Sets a knob of the step to a text that the step owns from now on. */
@@ -135,14 +143,46 @@ static void fill_knobs(struct step *s, const struct profile_check *pc)
 		s->values[param_index(s->check, pc->knobs[k])] = pc->values[k];
 }
 
-/* PHASE/CHECK/NODE[/DISK], with #ROUND behind the check of a repeat. */
+/* "gpu0 gpu1 gpu3": all that checks may compute on. */
+static char *gpus_text(const struct node_type *t)
+{
+	struct text text;
+
+	text_init(&text);
+	for (int i = 0; i < node_type_count(t, PART_GPU); i++)
+		if (node_type_computes(t, i))
+			text_addf(&text, "%sgpu%d", text.len ? " " : "", i);
+	return text_detach(&text);
+}
+
+static int compute_count(const struct node_type *t)
+{
+	int count = 0;
+
+	for (int i = 0; i < node_type_count(t, PART_GPU); i++)
+		count += node_type_computes(t, i);
+	return count;
+}
+
+/* One GPU for a PER_GPU step, all of them for others; beyond the bits there are, they share one. */
+static uint64_t occupies(const struct check *check, int part)
+{
+	const uint64_t all = ((1ULL << GPU_BITS) - 1) << FIRST_GPU_BIT;
+	uint64_t bits = check->occupies & ~(unsigned)USES_GPUS;
+
+	if (!(check->occupies & USES_GPUS))
+		return bits;
+	return bits | (check->scope == PER_GPU ? 1ULL << (FIRST_GPU_BIT + part % GPU_BITS) : all);
+}
+
+/* PHASE/CHECK/NODE[/PART], with #ROUND behind the check of a repeat. */
 static char *step_id(const struct step *s, const char *phase, const char *node)
 {
-	const char *disk = s->check->scope == PER_DISK ? s->unit : "";
+	const char *part = step_has_part(s) ? s->unit : "";
 
 	if (s->round == 1)
-		return xasprintf("%s/%s/%s%s%s", phase, s->name, node, *disk ? "/" : "", disk);
-	return xasprintf("%s/%s#%d/%s%s%s", phase, s->name, s->round, node, *disk ? "/" : "", disk);
+		return xasprintf("%s/%s/%s%s%s", phase, s->name, node, *part ? "/" : "", part);
+	return xasprintf("%s/%s#%d/%s%s%s", phase, s->name, s->round, node, *part ? "/" : "", part);
 }
 
 static int may_write(const struct step *s)
@@ -191,7 +231,8 @@ static int numa_count(const struct node_type *t)
 	return count ? count : 1;
 }
 
-static void plan_step(const struct planning *x, int node, const char *unit, int disk)
+/* part: number of the disk or GPU that the step is about, -1: of none */
+static void plan_step(const struct planning *x, int node, const char *unit, int part)
 {
 	const struct program *program = spec_program(x->spec, x->pc->name);
 	const struct check *check = check_find(program ? "program" : x->pc->name);
@@ -203,44 +244,54 @@ static void plan_step(const struct planning *x, int node, const char *unit, int 
 	s->node = node;
 	s->numas = numa_count(type);
 	s->disks = node_type_count(type, PART_DISK);
+	s->gpus = compute_count(type);
+	s->occupies = occupies(check, part);
 	snprintf(s->unit, sizeof(s->unit), "%s", unit);
 	fill_knobs(s, x->pc);
 	if (program)
 		fill_program(s, program);
 	if (param_index(check, "settings") >= 0)
 		own_value(s, "settings", settings_text(x->spec));
-	if (disk >= 0)
-		fill_disk(x, s, type, disk);
+	if (param_index(check, "gpus") >= 0)
+		own_value(s, "gpus", gpus_text(type));
+	if (part >= 0 && check->scope == PER_DISK)
+		fill_disk(x, s, type, part);
 	s->id = step_id(s, x->plan->profile->phases[x->phase].name, x->fleet->nodes[node].name);
 	s->base = xstrdup(s->id);
 	estimate(s);
 }
 
+/* One step for each disk, or for each GPU that is computed on. */
+static void plan_parts(const struct planning *x, int node, enum part_kind kind)
+{
+	const struct node_type *t = &x->spec->nodes[x->fleet->nodes[node].type];
+	char unit[32];
+
+	for (int i = 0; i < node_type_count(t, kind); i++) {
+		if (kind == PART_GPU && !node_type_computes(t, i))
+			continue;
+		snprintf(unit, sizeof(unit), "%s%d", part_kind_name(kind), i);
+		plan_step(x, node, unit, i);
+	}
+}
+
 static void plan_check(const struct planning *x)
 {
 	const struct check *check = check_find(x->pc->name);
-	char unit[32];
 
 	for (int n = 0; n < x->fleet->count; n++) {
 		const struct node_type *t = &x->spec->nodes[x->fleet->nodes[n].type];
 
-		if (!check || check->scope != PER_DISK) {
-			plan_step(x, n, check ? "" : x->pc->name, -1);
-			continue;
-		}
-		for (int d = 0; d < node_type_count(t, PART_DISK); d++) {
-			snprintf(unit, sizeof(unit), "disk%d", d);
-			plan_step(x, n, unit, d);
-		}
+		if (!check)
+			plan_step(x, n, x->pc->name, -1);
+		else if (check->scope == PER_DISK || check->scope == PER_GPU)
+			plan_parts(x, n, check->scope == PER_DISK ? PART_DISK : PART_GPU);
+		else if (check->scope == PER_NODE || compute_count(t) > 0)
+			plan_step(x, n, "", -1);
 	}
 }
 
 /* ---- expected time ---- */
-
-struct lane {
-	double end;
-	unsigned occupies;
-};
 
 /* Time of one node's phase when every step starts as soon as what it occupies is free. */
 static double play(const struct plan *p, int phase, int node, double busy[RESOURCES])
@@ -254,10 +305,10 @@ static double play(const struct plan *p, int phase, int node, double busy[RESOUR
 		if (s->phase != phase || s->node != node || s->round > 1)
 			continue;
 		for (int r = 0; r < RESOURCES; r++)
-			if (s->check->occupies & (1u << r) && free_at[r] > start)
+			if (s->occupies & (1ULL << r) && free_at[r] > start)
 				start = free_at[r];
 		for (int r = 0; r < RESOURCES; r++) {
-			if (!(s->check->occupies & (1u << r)))
+			if (!(s->occupies & (1ULL << r)))
 				continue;
 			free_at[r] = start + s->seconds;
 			busy[r] += s->seconds;

@@ -15,8 +15,9 @@ struct step {
 	const char *name; /* of the check, or of the program */
 	const struct check *check;
 	int phase, node, round; /* round 1 is the first */
-	int numas, disks;       /* how many the spec says its node has */
-	char unit[32];          /* "disk0", a program's name, or "" */
+	int numas, disks, gpus; /* how many the spec says its node has; GPUs: to compute on */
+	uint64_t occupies;      /* of its node: enum resource, and a bit for each GPU */
+	char unit[32];          /* "disk0", "gpu3", a program's name, or "" */
 	const char **values;    /* knobs, in the order of check->params; NULL: the preset */
 	char **owned;           /* those of them made by the planner; freed with the step */
 	double seconds, deadline;
@@ -49,6 +50,8 @@ int plan_extend(struct plan *p, const char *const *bases, int count, int most);
 /* Index, or -1. */
 int plan_find(const struct plan *p, const char *id);
 
+/* Whether a step is about one part of its node, which its unit names. */
+int step_has_part(const struct step *s);
 /* Knobs of one step, as a check takes them. */
 struct knobs step_knobs(const struct step *s);
 

@@ -201,6 +201,8 @@ static void add_fact(struct results *r, const struct event *ev)
 	int hole = json_object_get(ev->json, "hole") != NULL;
 
 	r->steps[step].lines++;
+	if (!strcmp(event_text(ev, "k"), "simulated"))
+		r->doubles = 1;
 	r->facts = grow(r->facts, r->fact_count, sizeof(*r->facts));
 	r->facts[r->fact_count++] = (struct fact){
 		step,
@@ -245,6 +247,11 @@ static void add_end(struct results *r, const struct event *ev)
 		return;
 	}
 	s->why = keep(r, event_text(ev, "why"));
+}
+
+int results_simulated(const struct results *r)
+{
+	return r->doubles || json_is_true(json_object_get(r->head, "simulated"));
 }
 
 static void add_head(struct results *r, const struct event *ev)

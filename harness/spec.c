@@ -302,6 +302,7 @@ struct group_texts {
 	const char *part;
 	int count;
 	struct texts folders, serials;
+	const char *compute;
 };
 
 static const struct field group_fields[] = {
@@ -309,6 +310,7 @@ static const struct field group_fields[] = {
 	{ "count", 1, load_count, AT(group_texts, count) },
 	{ "folders", 0, load_texts, AT(group_texts, folders) },
 	{ "serials", 0, load_texts, AT(group_texts, serials) },
+	{ "compute", 0, load_text, AT(group_texts, compute) },
 	{ 0 },
 };
 
@@ -318,6 +320,18 @@ static int part_by_name(const struct spec *s, const char *name)
 		if (!strcmp(s->parts[i].name, name))
 			return i;
 	return -1;
+}
+
+static int load_compute(struct load *l, const struct yaml *y, const char *word, enum part_kind kind)
+{
+	if (!word)
+		return 1;
+	if (kind != PART_GPU)
+		complain(l->c, &yaml_get(y, "compute")->at, "only GPUs have 'compute'");
+	else if (strcmp(word, "yes") != 0 && strcmp(word, "no") != 0)
+		complain(l->c, &yaml_get(y, "compute")->at, "compute is 'yes' or 'no', not '%s'",
+			 word);
+	return strcmp(word, "no") != 0;
 }
 
 static void load_group(struct load *l, const struct yaml *y, enum part_kind kind,
@@ -353,6 +367,7 @@ static void load_group(struct load *l, const struct yaml *y, enum part_kind kind
 		g.folders.count,
 		g.serials.items,
 		g.serials.count,
+		!load_compute(l, y, g.compute, kind),
 		y->at,
 	};
 }

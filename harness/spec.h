@@ -62,6 +62,7 @@ struct group {
 	int folder_count;
 	const char **serials; /* of disks: exact serial numbers that --destroy-data may write to */
 	int serial_count;
+	int no_compute; /* of GPUs: no check may compute on them (a display adapter) */
 	struct place at;
 };
 
@@ -198,6 +199,8 @@ double part_fact(const struct part *p, const char *name);
 /* The part of the n-th gpu, disk, ... of a node type, -1 if it has fewer. */
 int node_type_part(const struct node_type *t, enum part_kind kind, int n);
 int node_type_count(const struct node_type *t, enum part_kind kind);
+/* Whether checks may compute on the n-th GPU of a node type. */
+int node_type_computes(const struct node_type *t, int gpu);
 /* The folder for files on the n-th disk, or NULL. */
 const char *node_type_folder(const struct node_type *t, int disk);
 const char *node_type_serial(const struct node_type *t, int disk);

@@ -72,6 +72,13 @@ int node_type_count(const struct node_type *t, enum part_kind kind)
 	return count;
 }
 
+int node_type_computes(const struct node_type *t, int gpu)
+{
+	const struct group *g = find_group(t, PART_GPU, &gpu);
+
+	return g && !g->no_compute;
+}
+
 const char *node_type_folder(const struct node_type *t, int disk)
 {
 	const struct group *g = find_group(t, PART_DISK, &disk);

@@ -13,6 +13,7 @@
 #define ASSAY_KERNELS_H
 
 #include "harness/base/base.h"
+#include "kernels/gpu.h"
 
 struct machine; /* one opened machine: root folder, topology; owns all that host() lends */
 
@@ -237,7 +238,7 @@ struct disk_health {
 
 struct kernels {
 	const char *name; /* "real" or "twin" */
-	int simulated;
+	int simulated;    /* all of it; a double of a driver's library says so in gpus() */
 
 	/* root is "" for this machine, or a folder that holds recorded /sys, /proc and /dev trees
 	 */
@@ -275,6 +276,30 @@ struct kernels {
 	int (*disk_integrity)(struct machine *m, struct disk_integrity *job, struct error *err);
 	int (*disk_health)(struct machine *m, const char *device, struct disk_health *health,
 			   struct error *err);
+
+	/*
+	 * The GPUs that are there, by sysfs, NVML and CUDA together; opens CUDA at the first call,
+	 * so only a step's own process may ask. Lent by the machine. NULL with err only when
+	 * nothing could be listed at all.
+	 */
+	const struct host_gpus *(*gpus)(struct machine *m, struct error *err);
+	/* 1 if `from` can reach memory of `to` directly, 0 if not, -1 with err. */
+	int (*gpu_peer)(struct machine *m, int from, int to, struct error *err);
+	int (*gpu_copy)(struct machine *m, struct gpu_copy *job, struct error *err);
+	int (*gpu_latency)(struct machine *m, struct gpu_latency *job, struct error *err);
+	int (*gpu_memory_rate)(struct machine *m, struct gpu_memory_rate *job, struct error *err);
+	int (*gpu_memory_stress)(struct machine *m, struct gpu_memory_stress *job,
+				 struct error *err);
+	int (*gpu_burn)(struct machine *m, struct gpu_burn *job, struct error *err);
+	/* These four ask NVML alone and touch no context. */
+	int (*gpu_sensors)(struct machine *m, int gpu, struct gpu_sensors *s, struct error *err);
+	/* Fills at most `room` links, returns how many the GPU has (0: none at all), or -1. */
+	int (*gpu_links)(struct machine *m, int gpu, struct gpu_link *links, int room,
+			 struct error *err);
+	int (*gpu_fabric)(struct machine *m, int gpu, struct gpu_fabric *fabric, struct error *err);
+	/* XIDs of a GPU since the machine was opened, as text ("79 GPU has fallen off the bus"), ""
+	 * if none; the caller frees *text. */
+	int (*gpu_events)(struct machine *m, int gpu, char **text, struct error *err);
 };
 
 /* The kinds that setting() knows, with what `name` is and how one changes such a setting. */

@@ -76,7 +76,7 @@ const char *report_head(const struct report_input *in, const char *key)
 
 int report_is_simulated(const struct report_input *in)
 {
-	return json_is_true(json_object_get(in->results->head, "simulated"));
+	return results_simulated(in->results);
 }
 
 static int inventory_step(const struct report_input *in, int node)

@@ -14,6 +14,8 @@
 enum scope {
 	PER_NODE, /* one step on each node */
 	PER_DISK, /* one step for each disk of each node, named "disk0" */
+	PER_GPU,  /* one step for each GPU that the spec has compute on, named "gpu0" */
+	ALL_GPUS, /* one step on each node that has such GPUs, for all of them together */
 };
 
 enum better { MORE, LESS, NONE }; /* NONE: any but zero is a fault, in whatever spec */
@@ -32,6 +34,7 @@ enum resource {
 	USES_CORES = 1 << 0,
 	USES_MEMORY = 1 << 1, /* its bandwidth */
 	USES_DISKS = 1 << 2,
+	USES_GPUS = 1 << 3, /* of a PER_GPU step: that one GPU */
 };
 
 enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };
@@ -53,7 +56,7 @@ struct metric { /* a figure that the check promises to report */
 struct knobs {
 	const struct check *check;
 	const char *const *values;
-	int numas, disks; /* of the node, by the spec; for expected times */
+	int numas, disks, gpus; /* of the node, by the spec; for expected times */
 };
 
 /* The value of a knob in base units (bytes, seconds). Asking for one that is not declared aborts.
@@ -79,7 +82,7 @@ struct job {
 	struct machine *machine;
 	struct knobs knobs;
 	const char
-		*unit; /* the disk of a PER_DISK step ("disk0"), the name of a program; else "" */
+		*unit; /* "disk0" of a PER_DISK step, "gpu0" of a PER_GPU one, a program; else "" */
 	const struct sink *sink;
 };
 
@@ -122,5 +125,21 @@ double job_count(struct job *job, const char *part, const char *key);
 int job_is_virtual(struct job *job);
 /* The disk of a PER_DISK step, or NULL with err when the node has no such disk. */
 const struct host_disk *job_disk(struct job *job, struct error *err);
+
+/* The compute GPUs of a step that has the knob "gpus" (from_spec: "gpu0 gpu1"). */
+struct job_gpus {
+	const struct host_gpus *all;
+	int numbers[GPUS_MOST]; /* those that the spec wants computed on and that can be used */
+	int count;
+};
+/*
+ * Opens the driver's libraries and records which they are and whether they are doubles. Every
+ * wanted GPU that cannot be used becomes a hole of each metric in `metrics` (NULL at its end) with
+ * the reason, so that the rest goes on without it. 0, or RUN_ERROR with err when nothing could be
+ * listed or none is left.
+ */
+int job_gpus(struct job *job, struct job_gpus *gpus, const char *const *metrics, struct error *err);
+/* The same for the one GPU of a PER_GPU step: its entry, or NULL with err. */
+const struct host_gpu *job_gpu(struct job *job, struct error *err);
 
 #endif
