@@ -473,23 +473,27 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 {
 	struct judging x = { .spec = s, .fleet = f, .plan = p, .results = r };
 	struct sample *samples;
+	struct votes *votes;
 	size_t count, from = 0, to;
 
 	x.out = xcalloc(1, sizeof(*x.out));
 	index_steps(&x);
 	samples = collect(&x, &count);
+	votes = judge_count_votes(&x);
 	for (int step = 0; step < p->count; step++) {
 		if (p->steps[step].round > 1)
 			continue;
 		for (to = from; to < count && samples[to].base == step;)
 			to++;
 		judge_step(&x, step, samples, from, to);
+		judge_votes(&x, votes, step);
 		from = to;
 	}
 	judge_fleet(&x);
 	for (int i = 0; i < x.out->count; i++)
 		waive(s, &x.out->items[i]);
 	conclude(x.out, results_simulated(r));
+	judge_free_votes(votes);
 	free(samples);
 	free(x.step_of_plan);
 	free(x.base_of_plan);

@@ -84,4 +84,10 @@ char *judge_hole(const struct judging *x, int step);
 void judge_inventory(struct judging *x, int step);
 void judge_settings(struct judging *x, int step);
 
+/* judge_votes.c: results of equal work against each other. Private to the judge. */
+struct votes;
+struct votes *judge_count_votes(const struct judging *x);
+void judge_votes(struct judging *x, const struct votes *v, int step);
+void judge_free_votes(struct votes *v);
+
 #endif
