@@ -3,7 +3,7 @@
  *
  * Text goes through text_add_xml, the style sheet is fixed: nothing a node says can become markup.
  */
-#include "reports/report.h"
+#include "reports/matrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +32,11 @@ static const char style[] =
 	".3rem;border-radius:3px}"
 	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem "
 	"1rem}dt{color:#57606a}dd{margin:0}"
+	"table.matrix{width:auto}table.matrix "
+	"td{text-align:right;font-variant-numeric:tabular-nums;"
+	"min-width:4.2rem;border:1px solid #fff}table.matrix td.bad{outline:3px solid #a3201d;"
+	"outline-offset:-3px;font-weight:bold}table.matrix td.none{color:#8a5a00;font-weight:bold}"
+	"table.matrix caption{text-align:left;padding:.6rem 0 .2rem}"
 	"summary{cursor:pointer}@media print{body{margin:0;max-width:none}details{display:block}}";
 
 static void put(struct text *out, const char *before, const char *text, const char *after)
@@ -147,6 +152,103 @@ static void put_section(const struct report_input *in, enum verdict v, const cha
 	text_add(out, "</tbody></table>\n");
 }
 
+/* ---- matrices ---- */
+
+/* The deeper the blue, the larger the value among the pairs of this matrix; 0 to 8. */
+static int depth(const struct matrix *m, const struct finding *f)
+{
+	if (!(m->high > m->low) || f->value < m->low)
+		return 0;
+	return f->value >= m->high ? 8 : (int)(8 * (f->value - m->low) / (m->high - m->low));
+}
+
+static void put_cell(const struct matrix *m, const struct finding *f, struct text *out)
+{
+	static const char *const blues[] = { "#f7fbff", "#e6f0f9", "#d5e5f4", "#c4dbef", "#b0cfe8",
+					     "#9ac3e0", "#83b5d8", "#6da7cf", "#5699c6" };
+	char value[40];
+
+	matrix_cell(f, value, sizeof(value));
+	if (!f || !f->samples) {
+		text_addf(out, "<td%s>%s</td>", f && *value == 'H' ? " class=\"none\"" : "", value);
+		return;
+	}
+	text_addf(out, "<td%s style=\"background:%s\" title=\"%.6g to %.6g, %d samples\">%s</td>",
+		  f->verdict == VERDICT_FAIL ? " class=\"bad\"" : "", blues[depth(m, f)], f->low,
+		  f->high, f->samples, value);
+}
+
+static void put_matrix(const struct matrix *m, struct text *out)
+{
+	char limit[300], node[300];
+
+	report_limit(m->any, limit, sizeof(limit));
+	snprintf(node, sizeof(node), "%.*s", m->node_len, m->node);
+	put(out, "<table class=\"matrix\"><caption><b>", m->any->check, " ");
+	put(out, "", m->any->metric, "</b> of ");
+	put(out, "", node, ", from row to column");
+	put(out, *m->any->unit ? ", " : "", m->any->unit, "");
+	put(out, *limit ? "; wanted " : "", limit, "</caption><tr><th></th>");
+	for (int c = 0; c < m->columns.count; c++)
+		put(out, "<th class=\"n\">", m->columns.items[c], "</th>");
+	for (int r = 0; r < m->rows.count; r++) {
+		put(out, "</tr>\n<tr><th>", m->rows.items[r], "</th>");
+		for (int c = 0; c < m->columns.count; c++)
+			put_cell(m, m->cells[r][c], out);
+	}
+	text_add(out, "</tr></table>\n");
+}
+
+static void put_matrices(const struct report_input *in, struct text *out)
+{
+	struct matrix *m = xcalloc(1, sizeof(*m));
+	int any = 0;
+
+	for (int i = 0; i < in->judgement->count; i++) {
+		if (!matrix_at(in->judgement, i, m))
+			continue;
+		text_add(out, any++ ? "" : "<h2>Between parts</h2>\n");
+		put_matrix(m, out);
+	}
+	free(m);
+}
+
+/* ---- everything ---- */
+
+/* Points of long curves and maps go into a fold of their own: the page must stay readable. */
+enum { SERIES_SHOWN = 40 };
+
+static int series_length(const struct judgement *j, int first)
+{
+	const struct finding *f = &j->items[first];
+	int n = 0;
+
+	while (f->recorded && first + n < j->count && j->items[first + n].step == f->step &&
+	       !strcmp(j->items[first + n].metric, f->metric))
+		n++;
+	return n;
+}
+
+static void put_series(const struct report_input *in, struct text *out)
+{
+	const struct judgement *j = in->judgement;
+
+	for (int i = 0; i < j->count; i++) {
+		int n = series_length(j, i);
+
+		if (n <= SERIES_SHOWN || matrix_has(j, i))
+			continue;
+		put(out, "<details><summary>", j->items[i].check, " ");
+		put(out, "", j->items[i].metric, "");
+		text_addf(out, ", %d points</summary>\n", n);
+		open_table(0, out);
+		for (int k = i; k < i + n; k++)
+			put_row(&j->items[k], 0, out);
+		text_add(out, "</tbody></table></details>\n");
+		i += n - 1;
+	}
+}
+
 static void put_all(const struct report_input *in, struct text *out)
 {
 	const char *check = "";
@@ -160,7 +262,12 @@ static void put_all(const struct report_input *in, struct text *out)
 			put(out, "<tr class=\"check\"><th colspan=\"7\">", f->check,
 			    "</th></tr>\n");
 		check = f->check;
-		put_row(f, 0, out);
+		if (matrix_has(in->judgement, i))
+			continue;
+		if (series_length(in->judgement, i) > SERIES_SHOWN)
+			i += series_length(in->judgement, i) - 1;
+		else
+			put_row(f, 0, out);
 	}
 	text_add(out, "</tbody></table>\n");
 }
@@ -193,7 +300,9 @@ void report_html(const struct report_input *in, struct text *out)
 	put_section(in, VERDICT_INCONCLUSIVE, "What is too close to tell", out);
 	put_section(in, VERDICT_NOT_MEASURED, "What was not measured", out);
 	put_section(in, VERDICT_WAIVED, "What was waived", out);
+	put_matrices(in, out);
 	put_all(in, out);
+	put_series(in, out);
 	text_add(out, "<h2>Parts</h2>\n<table><thead><tr><th>Part</th><th>Model</th><th>Serial</th>"
 		      "<th>Firmware</th></tr></thead><tbody>\n");
 	report_parts(in, put_part, &parts);

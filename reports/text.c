@@ -1,7 +1,7 @@
 /*
  * text.c - the report on a terminal: verdict, what failed and why, what was not measured, figures.
  */
-#include "reports/report.h"
+#include "reports/matrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,41 +192,136 @@ static int has_figures(const struct judgement *j, int first)
 	return 0;
 }
 
-static void print_figures(const struct report_input *in, struct text *out)
+enum { COLUMNS = 8, SERIES_SHOWN = 40 };
+
+static void print_columns(const struct matrix *m, int from, int to, struct text *out)
 {
-	const struct judgement *j = in->judgement;
-	const char *check = "";
-	int plain = 0, absent = 0;
+	char value[40];
 
-	text_add(out, "\nFigures\n");
-	for (int i = 0; i <= j->count; i++) {
-		const struct finding *f = i < j->count ? &j->items[i] : NULL;
+	text_addf(out, "  %-7s", "");
+	for (int c = from; c < to; c++)
+		text_addf(out, "%8s ", m->columns.items[c]);
+	text_add(out, "\n");
+	for (int r = 0; r < m->rows.count; r++) {
+		text_addf(out, "  %-7s", m->rows.items[r]);
+		for (int c = from; c < to; c++) {
+			const struct finding *f = m->cells[r][c];
 
-		if (!f || strcmp(f->check, check) != 0) {
-			if (plain)
-				text_addf(out, "  pass   %d more with exactly what was wanted\n",
-					  plain);
-			if (absent)
-				text_addf(out, "         %d not applicable here\n", absent);
-			plain = absent = 0;
-			if (!f)
-				break;
-			check = f->check;
-			if (has_figures(j, i))
-				text_addf(out, "\n%s\n", check);
+			matrix_cell(f, value, sizeof(value));
+			text_addf(out, "%8s%c", value, f && f->verdict == VERDICT_FAIL ? '!' : ' ');
 		}
-		if (is_plain(f))
-			plain++;
-		else if (f->samples)
-			print_figure(in, f, out);
-		else if (f->verdict == VERDICT_NOT_APPLICABLE && !f->recorded)
-			absent++;
+		while (out->len && out->data[out->len - 1] == ' ')
+			out->data[--out->len] = '\0';
+		text_add(out, "\n");
 	}
+}
+
+/* One metric between all pairs, as the sample programs and guides of the vendors print it. */
+static void print_matrix(const struct report_input *in, const struct matrix *m, struct text *out)
+{
+	char limit[120], node[80] = "";
+
+	report_limit(m->any, limit, sizeof(limit));
+	if (in->fleet->count > 1)
+		snprintf(node, sizeof(node), " of %.*s", m->node_len, m->node);
+	text_add(out, "\n");
+	wrapf(out, 2, "%s%s%s%s, from row to column%s%s%s", m->any->metric, node,
+	      *m->any->unit ? " in " : "", m->any->unit, *limit ? "; wanted " : "", limit,
+	      *limit ? ", ! breaks it" : "");
+	for (int c = 0; c < m->columns.count; c += COLUMNS)
+		print_columns(m, c, c + COLUMNS < m->columns.count ? c + COLUMNS : m->columns.count,
+			      out);
+}
+
+/* How many findings of this metric of this step follow, this one included. */
+static int series_length(const struct judgement *j, int first)
+{
+	const struct finding *f = &j->items[first];
+	int n = 0;
+
+	for (int i = first;
+	     i < j->count && j->items[i].step == f->step && !strcmp(j->items[i].metric, f->metric);
+	     i++)
+		n++;
+	return n;
+}
+
+/* A curve or map of hundreds of points is one line here; the other formats hold it all. */
+static void print_series(const struct report_input *in, int first, int n, struct text *out)
+{
+	const struct finding *f = &in->judgement->items[first];
+	double low = f->value, high = f->value;
+	char a[60], b[60];
+
+	for (int i = first; i < first + n; i++) {
+		const struct finding *g = &in->judgement->items[i];
+
+		low = g->samples && g->value < low ? g->value : low;
+		high = g->samples && g->value > high ? g->value : high;
+	}
+	quantity_text(low, f->unit, a, sizeof(a));
+	quantity_text(high, f->unit, b, sizeof(b));
+	wrapf(out, 9, "%s: %d points from %s to %s, in the other formats", f->metric, n, a, b);
+}
+
+/* Prints finding i in its turn; returns how many findings that dealt with. */
+static int print_next(const struct report_input *in, int i, struct matrix *m, struct text *out)
+{
+	const struct finding *f = &in->judgement->items[i];
+	int n = f->recorded ? series_length(in->judgement, i) : 0;
+
+	if (matrix_has(in->judgement, i)) {
+		if (matrix_at(in->judgement, i, m))
+			print_matrix(in, m, out);
+		return 1;
+	}
+	if (n > SERIES_SHOWN) {
+		print_series(in, i, n, out);
+		return n;
+	}
+	if (f->samples)
+		print_figure(in, f, out);
+	return 1;
 }
 
 static int is_absent(const struct finding *f)
 {
 	return f->verdict == VERDICT_NOT_APPLICABLE && !f->recorded;
+}
+
+/* What stands behind the figures of a check. */
+static void close_check(int plain, int absent, struct text *out)
+{
+	if (plain)
+		text_addf(out, "  pass   %d more with exactly what was wanted\n", plain);
+	if (absent)
+		text_addf(out, "         %d not applicable here\n", absent);
+}
+
+static void print_figures(const struct report_input *in, struct text *out)
+{
+	const struct judgement *j = in->judgement;
+	struct matrix *m = xcalloc(1, sizeof(*m));
+	const char *check = "";
+	int plain = 0, absent = 0;
+
+	text_add(out, "\nFigures\n");
+	for (int i = 0; i < j->count;) {
+		const struct finding *f = &j->items[i];
+
+		if (strcmp(f->check, check) != 0) {
+			close_check(plain, absent, out);
+			plain = absent = 0;
+			check = f->check;
+			if (has_figures(j, i))
+				text_addf(out, "\n%s\n", check);
+		}
+		plain += is_plain(f);
+		absent += is_absent(f) && !f->samples;
+		i += is_plain(f) || (is_absent(f) && !f->samples) ? 1 : print_next(in, i, m, out);
+	}
+	close_check(plain, absent, out);
+	free(m);
 }
 
 static int same_reason(const struct finding *a, const struct finding *b)
