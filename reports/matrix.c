@@ -7,12 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The part of the subject behind the node, if it names a directed pair; else NULL. */
+/* Length of a part's name ("gpu12") at the start of a text, 0 if there is none. */
+static size_t part_length(const char *text)
+{
+	size_t letters = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+	size_t digits = strspn(text + letters, "0123456789");
+
+	return letters && digits ? letters + digits : 0;
+}
+
+/*
+ * The part of the subject behind the node, if it names a directed pair of parts; else NULL.
+ * Subjects come from nodes, so anything else in them is none of this page's.
+ */
 static const char *pair_of(const struct finding *f)
 {
-	const char *slash = strchr(f->subject, '/');
+	const char *pair = strchr(f->subject, '/');
+	size_t from = pair ? part_length(++pair) : 0;
+	size_t to = from && pair[from] == '>' ? part_length(pair + from + 1) : 0;
 
-	return slash && strchr(slash, '>') && !strchr(slash, ' ') ? slash + 1 : NULL;
+	return to && !pair[from + 1 + to] ? pair : NULL;
 }
 
 static int belongs(const struct finding *a, const struct finding *b)

@@ -23,6 +23,9 @@ static const struct {
 	  "numa0: 1.50 3.50; numa1: 2.50 4.50; " },
 	{ "parts alone", "n/gpu0 n/gpu1", NULL },
 	{ "the node alone", "n", NULL },
+	{ "markup", "n/<script>gpu0 n/gpu0><b", NULL },
+	{ "an arrow alone", "n/> n/gpu0> n/>gpu0", NULL },
+	{ "names without a number", "n/gpu>gpu n/gpu0>gpu", NULL },
 	{ "a curve of pairs", "n/gpu0>gpu1 64KiB", NULL },
 };
 
