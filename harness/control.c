@@ -41,8 +41,13 @@ struct link {
 };
 
 struct order {
-	int running, ended;
+	int running, ended, failed; /* failed: ended in another word than `done` */
 	double started;
+};
+
+/* Steps of each node in plan order: at[from[node]] up to at[from[node + 1]]. */
+struct node_steps {
+	int *at, *from;
 };
 
 struct run {
@@ -52,7 +57,9 @@ struct run {
 	uv_signal_t interrupt, terminate;
 	struct link *links;
 	struct order *orders; /* of the plan's steps */
-	int phase, round;
+	struct node_steps of_node;
+	int *open; /* steps of each phase that have no end yet */
+	int phase;
 	int stopping, over;
 	double began, stop_began;
 	struct error *err;
@@ -106,17 +113,36 @@ static const char *node_name(const struct run *r, int node)
 	return r->c->fleet->nodes[node].name;
 }
 
-static void advance(struct run *r);
+static void advance(struct run *r, struct link *only);
 
-static void mark_ended(struct run *r, int step)
+static void index_nodes(struct run *r)
 {
+	const struct plan *p = r->c->plan;
+	struct node_steps *s = &r->of_node;
+
+	free(s->at);
+	free(s->from);
+	s->at = xcalloc((size_t)p->count, sizeof(*s->at));
+	s->from = xcalloc((size_t)r->c->fleet->count + 2, sizeof(*s->from));
+	for (int i = 0; i < p->count; i++)
+		s->from[p->steps[i].node + 2]++;
+	for (int n = 0; n < r->c->fleet->count; n++)
+		s->from[n + 2] += s->from[n + 1];
+	for (int i = 0; i < p->count; i++)
+		s->at[s->from[p->steps[i].node + 1]++] = i;
+}
+
+static void mark_ended(struct run *r, int step, enum end_word word)
+{
+	const struct step *s = &r->c->plan->steps[step];
 	struct order *o = &r->orders[step];
-	struct link *l = &r->links[r->c->plan->steps[step].node];
 
 	if (o->running)
-		l->busy &= ~r->c->plan->steps[step].occupies;
+		r->links[s->node].busy &= ~s->occupies;
+	r->open[s->phase] -= !o->ended;
 	o->running = 0;
 	o->ended = 1;
+	o->failed = word != END_DONE;
 }
 
 /* An end that the agent could not give. */
@@ -129,15 +155,17 @@ static void end_as_lost(struct run *r, int step, const char *why)
 	json_object_set_new(event, "word", json_string(end_word_name(END_LOST)));
 	json_object_set_new(event, "why", event_string(why, 300));
 	add_own(r, event, 1);
-	mark_ended(r, step);
+	mark_ended(r, step, END_LOST);
 }
 
 /* Every step of a node that is gone ends as lost; the rest of the fleet goes on. */
 static void lose_steps(struct run *r, int node)
 {
-	for (int i = 0; i < r->c->plan->count; i++)
-		if (r->c->plan->steps[i].node == node && !r->orders[i].ended && !r->stopping)
-			end_as_lost(r, i, r->links[node].why);
+	const struct node_steps *s = &r->of_node;
+
+	for (int k = s->from[node]; k < s->from[node + 1]; k++)
+		if (!r->orders[s->at[k]].ended && !r->stopping)
+			end_as_lost(r, s->at[k], r->links[node].why);
 }
 
 static void add_piece(struct text *order, const struct step *s, const char *node, const char *key,
@@ -218,37 +246,41 @@ static void start_step(struct run *r, int step)
 /* A step that occupies something never overtakes an earlier one that waits for it. */
 static void start_steps(struct run *r, struct link *l)
 {
+	const struct node_steps *of = &r->of_node;
 	uint64_t waiting = 0;
 
-	for (int i = 0; i < r->c->plan->count && !r->stopping; i++) {
-		const struct step *s = &r->c->plan->steps[i];
+	if (l->state != NODE_READY || l->retired)
+		return;
+	for (int k = of->from[l->node]; k < of->from[l->node + 1] && !r->stopping; k++) {
+		const struct step *s = &r->c->plan->steps[of->at[k]];
+		const struct order *o = &r->orders[of->at[k]];
 
-		if (s->node != l->node || s->phase != r->phase || r->orders[i].ended ||
-		    r->orders[i].running)
+		if (s->phase != r->phase || o->ended || o->running)
 			continue;
 		if (s->occupies & (l->busy | waiting))
 			waiting |= s->occupies;
 		else
-			start_step(r, i);
+			start_step(r, of->at[k]);
 	}
-}
-
-static int phase_is_done(const struct run *r)
-{
-	for (int i = 0; i < r->c->plan->count; i++)
-		if (r->c->plan->steps[i].phase == r->phase && !r->orders[i].ended)
-			return 0;
-	return 1;
 }
 
 /* ---- repeats ---- */
 
-static void mark_done_before(struct run *r, int from)
+/* Steps from `from` on are new to this controller; those that the journal ended are done. */
+static void take_steps(struct run *r, int from)
 {
-	for (int i = from; i < r->c->plan->count; i++)
-		r->orders[i] = (struct order){
-			.ended = results_ended(r->c->results, r->c->plan->steps[i].id),
-		};
+	const struct results *results = r->c->results;
+
+	for (int i = from; i < r->c->plan->count; i++) {
+		const struct step *s = &r->c->plan->steps[i];
+		int ended = results_ended(results, s->id);
+
+		r->orders[i] = (struct order){ .ended = ended };
+		r->orders[i].failed =
+			ended && results->steps[results_step(results, s->id)].word != END_DONE;
+		r->open[s->phase] += !ended;
+	}
+	index_nodes(r);
 }
 
 /* Only this phase: what a later one left inconclusive may still have a repeat to come. */
@@ -276,7 +308,7 @@ static int extend(struct run *r)
 	if (!added)
 		return 0;
 	r->orders = xrealloc(r->orders, (size_t)r->c->plan->count, sizeof(*r->orders));
-	mark_done_before(r, before);
+	take_steps(r, before);
 	for (int i = before; i < r->c->plan->count; i++)
 		if (r->links[r->c->plan->steps[i].node].retired && !r->orders[i].ended)
 			end_as_lost(r, i, r->links[r->c->plan->steps[i].node].why);
@@ -307,21 +339,27 @@ static void leave(struct run *r)
 	}
 }
 
-/* Everything that can be started is started; a finished phase opens the next. */
-static void advance(struct run *r)
+/*
+ * Starts what can be started, on one node or (NULL) on all; a finished phase opens the next, with
+ * the repeats that its judging asks for in between.
+ */
+static void advance(struct run *r, struct link *only)
 {
 	if (r->over)
 		return;
-	while (!r->stopping && r->phase < r->c->profile->phase_count && phase_is_done(r))
+	while (!r->stopping && r->phase < r->c->profile->phase_count && !r->open[r->phase]) {
+		only = NULL;
 		if (!extend(r))
 			r->phase++;
+	}
 	if (r->stopping || r->phase == r->c->profile->phase_count) {
 		leave(r);
 		return;
 	}
-	for (int i = 0; i < r->c->fleet->count; i++)
-		if (r->links[i].state == NODE_READY && !r->links[i].retired)
-			start_steps(r, &r->links[i]);
+	for (int i = 0; i < r->c->fleet->count && !only; i++)
+		start_steps(r, &r->links[i]);
+	if (only)
+		start_steps(r, only);
 	if (r->stopping)
 		leave(r);
 }
@@ -330,11 +368,9 @@ static void advance(struct run *r)
 
 static int running_step(const struct run *r, const struct link *l, const char *id)
 {
-	for (int i = 0; i < r->c->plan->count; i++)
-		if (r->orders[i].running && r->c->plan->steps[i].node == l->node &&
-		    !strcmp(r->c->plan->steps[i].id, id))
-			return i;
-	return -1;
+	int i = plan_find(r->c->plan, id);
+
+	return i >= 0 && r->orders[i].running && r->c->plan->steps[i].node == l->node ? i : -1;
 }
 
 static void retire(struct run *r, struct link *l, const char *why)
@@ -385,7 +421,7 @@ static void take_line(struct run *r, struct link *l, const struct event *ev, con
 		on_hello(r, l, ev);
 	if (!is_end)
 		return;
-	mark_ended(r, step);
+	mark_ended(r, step, (enum end_word)end_word_find(event_text(ev, "word")));
 	if (end_word_find(event_text(ev, "word")) == END_STUCK)
 		retire(r, l, "a step there is stuck: the node takes no further steps");
 }
@@ -413,7 +449,7 @@ static void on_agent_line(void *arg, char *line, size_t len, int cut)
 		 ev.kind == EV_NOTE || ev.kind == EV_END)
 		take_line(r, l, &ev, line, len);
 	event_release(&ev);
-	advance(r);
+	advance(r, l);
 }
 
 static void on_agent_noise(void *arg, char *line, size_t len, int cut)
@@ -445,7 +481,7 @@ static void on_agent_ended(void *arg, const struct child_end *end)
 		retire(r, l, why);
 	}
 	l->state = NODE_GONE;
-	advance(r);
+	advance(r, NULL);
 }
 
 static void on_no_hello(uv_timer_t *timer)
@@ -455,7 +491,7 @@ static void on_no_hello(uv_timer_t *timer)
 	retire(l->run, l, "no agent answered");
 	if (l->agent)
 		child_stop(l->agent);
-	advance(l->run);
+	advance(l->run, NULL);
 }
 
 /* ---- time ---- */
@@ -472,12 +508,11 @@ static void tell_progress(struct run *r)
 	p.total = r->c->plan->count;
 	for (int i = 0; i < p.total; i++) {
 		const struct order *o = &r->orders[i];
-		int k = results_step(r->c->results, r->c->plan->steps[i].id);
 		double expected = r->c->plan->steps[i].seconds;
 
 		p.done += o->ended;
 		p.running += o->running;
-		p.failed += o->ended && k >= 0 && r->c->results->steps[k].word != END_DONE;
+		p.failed += o->failed;
 		if (o->running)
 			p.step = r->c->plan->steps[i].id;
 		if (o->running && now - o->started < expected)
@@ -524,7 +559,7 @@ static void on_tick(uv_timer_t *timer)
 	if (!r->over)
 		find_silent(r);
 	tell_progress(r);
-	advance(r);
+	advance(r, NULL);
 }
 
 static void on_signal(uv_signal_t *s, int number)
@@ -538,7 +573,7 @@ static void on_signal(uv_signal_t *s, int number)
 	}
 	note(r, "", "stopped by the user");
 	r->stopping = 1;
-	advance(r);
+	advance(r, NULL);
 }
 
 /* ---- setting up ---- */
@@ -586,7 +621,8 @@ enum control_end control_run(struct control *c, struct error *err)
 	uv_loop_init(&r.loop);
 	r.links = xcalloc((size_t)c->fleet->count, sizeof(*r.links));
 	r.orders = xcalloc((size_t)c->plan->count, sizeof(*r.orders));
-	mark_done_before(&r, 0);
+	r.open = xcalloc((size_t)c->profile->phase_count, sizeof(*r.open));
+	take_steps(&r, 0);
 	watch_signal(&r, &r.interrupt, SIGINT);
 	watch_signal(&r, &r.terminate, SIGTERM);
 	uv_timer_init(&r.loop, &r.tick);
@@ -602,5 +638,8 @@ enum control_end control_run(struct control *c, struct error *err)
 	uv_loop_close(&r.loop);
 	free(r.links);
 	free(r.orders);
+	free(r.open);
+	free(r.of_node.at);
+	free(r.of_node.from);
 	return r.failed ? CONTROL_FAILED : r.stopping ? CONTROL_STOPPED : CONTROL_DONE;
 }

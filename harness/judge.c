@@ -338,15 +338,16 @@ static void judge_absents(struct judging *x, int step, char *came)
 {
 	const struct metric *metrics = step_metrics(x, step);
 	const struct step *s = &x->plan->steps[step];
+	int of = x->step_of_plan[step];
 
-	for (size_t i = 0; i < x->results->absent_count; i++) {
-		const struct absent *a = &x->results->absents[i];
+	for (size_t i = of < 0 ? 0 : x->absents.from[of]; of >= 0 && i < x->absents.from[of + 1];
+	     i++) {
+		const struct absent *a = &x->results->absents[x->absents.at[i]];
 		const struct metric *m = metric_find(metrics, x->results->names[a->metric]);
 		const char *subject = x->results->names[a->subject];
 		struct finding *f;
 
-		if (a->step != x->step_of_plan[step] || !m ||
-		    x->results->steps[a->step].word != END_DONE)
+		if (!m || x->results->steps[of].word != END_DONE)
 			continue;
 		came[m - metrics] = 1;
 		if (!*subject && step_has_part(s))
@@ -451,8 +452,34 @@ static void conclude(struct judgement *j, int is_simulated)
 		j->verdict = "accepted";
 }
 
+/* The rows begin with the index of their step; order within a step is kept. */
+static struct rows rows_by_step(const void *rows, size_t count, size_t size, int steps)
+{
+	struct rows r = { xcalloc(count + 1, sizeof(size_t)),
+			  xcalloc((size_t)steps + 2, sizeof(size_t)) };
+	const char *base = rows;
+
+	for (size_t i = 0; i < count; i++)
+		r.from[*(const int *)(base + i * size) + 2]++;
+	for (int s = 0; s < steps; s++)
+		r.from[s + 2] += r.from[s + 1];
+	for (size_t i = 0; i < count; i++)
+		r.at[r.from[*(const int *)(base + i * size) + 1]++] = i;
+	return r;
+}
+
+static void rows_release(struct rows *r)
+{
+	free(r->at);
+	free(r->from);
+}
+
 static void index_steps(struct judging *x)
 {
+	const struct results *r = x->results;
+
+	x->facts = rows_by_step(r->facts, r->fact_count, sizeof(*r->facts), r->step_count);
+	x->absents = rows_by_step(r->absents, r->absent_count, sizeof(*r->absents), r->step_count);
 	x->step_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
 	x->base_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
 	x->plan_of_step = xcalloc((size_t)x->results->step_count, sizeof(int));
@@ -494,6 +521,8 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 		waive(s, &x.out->items[i]);
 	conclude(x.out, results_simulated(r));
 	judge_free_votes(votes);
+	rows_release(&x.facts);
+	rows_release(&x.absents);
 	free(samples);
 	free(x.step_of_plan);
 	free(x.base_of_plan);
@@ -520,19 +549,18 @@ void judgement_free(struct judgement *j)
 const char **judge_undecided(const struct judgement *j, const struct plan *p, int *count)
 {
 	const char **bases = xcalloc((size_t)j->count, sizeof(*bases));
+	char *known = xcalloc((size_t)p->count, 1);
 
 	*count = 0;
 	for (int i = 0; i < j->count; i++) {
-		const char *base = p->steps[j->items[i].step].base;
-		int known = 0;
+		const struct finding *f = &j->items[i];
 
-		if (j->items[i].verdict != VERDICT_INCONCLUSIVE || j->items[i].recorded)
+		if (f->verdict != VERDICT_INCONCLUSIVE || f->recorded || known[f->step])
 			continue;
-		for (int k = 0; k < *count; k++)
-			known |= !strcmp(bases[k], base);
-		if (!known)
-			bases[(*count)++] = base;
+		known[f->step] = 1; /* findings belong to first rounds, whose id is their base */
+		bases[(*count)++] = p->steps[f->step].base;
 	}
+	free(known);
 	return bases;
 }
 

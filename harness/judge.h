@@ -65,6 +65,11 @@ const char **judge_undecided(const struct judgement *j, const struct plan *p, in
 /* 0 accepted, 1 rejected, 3 incomplete. */
 int judgement_exit(const struct judgement *j);
 
+/* Which rows of the results belong to a step: at[from[step]] up to at[from[step + 1]]. */
+struct rows {
+	size_t *at, *from;
+};
+
 /* judge_facts.c: findings about facts. Private to the judge. */
 struct judging {
 	const struct spec *spec;
@@ -72,6 +77,7 @@ struct judging {
 	const struct plan *plan;
 	const struct results *results;
 	struct judgement *out;
+	struct rows facts, absents;
 	int *step_of_plan; /* results' index of a plan step, or -1 */
 	int *base_of_plan; /* plan index of the first round of a step */
 	int *plan_of_step; /* and back */

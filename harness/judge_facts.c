@@ -22,13 +22,14 @@ static int is_whole(const struct judging *x, int step)
 static const struct fact *find_fact(const struct judging *x, int step, const char *part,
 				    const char *key)
 {
+	int of = x->step_of_plan[step];
+
 	if (!is_whole(x, step))
 		return NULL;
-	for (size_t i = 0; i < x->results->fact_count; i++) {
-		const struct fact *f = &x->results->facts[i];
+	for (size_t i = x->facts.from[of]; i < x->facts.from[of + 1]; i++) {
+		const struct fact *f = &x->results->facts[x->facts.at[i]];
 
-		if (f->step == x->step_of_plan[step] && !strcmp(f->part, part) &&
-		    !strcmp(f->key, key))
+		if (!strcmp(f->part, part) && !strcmp(f->key, key))
 			return f;
 	}
 	return NULL;
@@ -114,15 +115,15 @@ static int part_number(const char *name, enum part_kind kind)
 static void list_parts(const struct judging *x, int step, enum part_kind kind,
 		       struct found_parts *p)
 {
+	int of = x->step_of_plan[step];
+
 	*p = (struct found_parts){ 0 };
 	if (!is_whole(x, step))
 		return;
-	for (size_t i = 0; i < x->results->fact_count; i++) {
-		const struct fact *f = &x->results->facts[i];
+	for (size_t i = x->facts.from[of]; i < x->facts.from[of + 1]; i++) {
+		const struct fact *f = &x->results->facts[x->facts.at[i]];
 		int known = 0, at;
 
-		if (f->step != x->step_of_plan[step])
-			continue;
 		if (!strcmp(f->part, part_kind_name(kind)) && f->hole)
 			p->hole = f->hole;
 		if (!*f->part || part_kind_of(f->part) != (int)kind || strlen(f->part) > 15)

@@ -375,28 +375,26 @@ static int check_only(const struct profile *p, const char *only, struct error *e
 	return rc;
 }
 
-static int compare_ids(const void *a, const void *b)
+/* -1 if the plan has a step of that id already. */
+static int index_id(struct plan *p, int step)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	const char *id = p->steps[step].id;
+
+	if (json_object_get(p->ids, id))
+		return -1;
+	json_object_set_new_nocheck(p->ids, id, json_integer(step));
+	return 0;
 }
 
-static int check_ids(const struct plan *p, struct error *err)
+static int check_ids(struct plan *p, struct error *err)
 {
-	char **ids = xcalloc((size_t)p->count, sizeof(*ids));
-	const char *twice = NULL;
-
 	for (int i = 0; i < p->count; i++)
-		ids[i] = p->steps[i].id;
-	qsort(ids, (size_t)p->count, sizeof(*ids), compare_ids);
-	for (int i = 1; i < p->count && !twice; i++)
-		if (!strcmp(ids[i - 1], ids[i]))
-			twice = ids[i];
-	free(ids);
-	if (twice)
-		return error_set(err,
-				 "two steps are called %s: a check may stand only once in a "
-				 "phase, and phases need different names",
-				 twice);
+		if (index_id(p, i) < 0)
+			return error_set(
+				err,
+				"two steps are called %s: a check may stand only once in a "
+				"phase, and phases need different names",
+				p->steps[i].id);
 	return 0;
 }
 
@@ -410,6 +408,7 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 		return NULL;
 	plan = xcalloc(1, sizeof(*plan));
 	plan->profile = p;
+	plan->ids = json_object();
 	x.plan = plan;
 	for (x.phase = 0; x.phase < p->phase_count; x.phase++)
 		for (int k = 0; k < p->phases[x.phase].check_count; k++) {
@@ -441,6 +440,7 @@ void plan_free(struct plan *p)
 		free(p->steps[i].id);
 		free(p->steps[i].base);
 	}
+	json_decref(p->ids);
 	free(p->steps);
 	free(p->sha256);
 	free(p);
@@ -448,19 +448,9 @@ void plan_free(struct plan *p)
 
 int plan_find(const struct plan *p, const char *id)
 {
-	for (int i = 0; i < p->count; i++)
-		if (!strcmp(p->steps[i].id, id))
-			return i;
-	return -1;
-}
+	json_t *found = json_object_get(p->ids, id);
 
-static int rounds_of(const struct plan *p, const char *base)
-{
-	int rounds = 0;
-
-	for (int i = 0; i < p->count; i++)
-		rounds += !strcmp(p->steps[i].base, base);
-	return rounds;
+	return found ? (int)json_integer_value(found) : -1;
 }
 
 /* "PHASE/CHECK/NODE" as "PHASE/CHECK#2/NODE". */
@@ -469,6 +459,19 @@ static char *repeat_id(const char *base, int round)
 	const char *slash = strchr(strchr(base, '/') + 1, '/');
 
 	return xasprintf("%.*s#%d%s", (int)(slash - base), base, round, slash);
+}
+
+/* Repeats follow each other without a gap, so the first one missing is the next. */
+static int rounds_of(const struct plan *p, const char *base)
+{
+	for (int round = 2;; round++) {
+		char *id = repeat_id(base, round);
+		int found = plan_find(p, id);
+
+		free(id);
+		if (found < 0)
+			return round - 1;
+	}
 }
 
 static void add_repeat(struct plan *p, int first, int round)
@@ -484,6 +487,7 @@ static void add_repeat(struct plan *p, int first, int round)
 	copy.id = repeat_id(from->base, round);
 	copy.base = xstrdup(from->base);
 	*s = copy;
+	index_id(p, p->count - 1);
 }
 
 int plan_extend(struct plan *p, const char *const *bases, int count, int most)

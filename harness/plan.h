@@ -9,6 +9,8 @@
 
 #include "harness/fleet.h"
 
+#include <jansson.h>
+
 struct step {
 	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
 	char *base; /* the id of its first round */
@@ -32,6 +34,7 @@ struct plan {
 	double seconds, bound; /* expected time, and the busiest resource's share of it */
 	double writes;
 	char *sha256; /* of the first round */
+	json_t *ids;  /* index of each step by its id */
 };
 
 struct plan_options {
