@@ -131,17 +131,59 @@ static const struct section sections[] = {
 	{ VERDICT_WAIVED, "What was waived" },
 };
 
+/* Figures of one part that are missing for one reason, so that a dead GPU is a paragraph, not a
+ * page. */
+static int same_hole(const struct finding *a, const struct finding *b)
+{
+	return b->verdict == VERDICT_NOT_MEASURED && !b->recorded && !b->samples &&
+	       a->step == b->step && !strcmp(a->check, b->check) && !strcmp(a->why, b->why) &&
+	       !strcmp(a->subject, b->subject);
+}
+
+/* Prints the hole at `first` and those like it behind it in the same step, marking them as done. */
+static void print_hole(const struct judgement *j, int first, char *done, struct text *out)
+{
+	const struct finding *f = &j->items[first];
+	struct text t;
+	int n = 0;
+
+	text_init(&t);
+	text_addf(&t, "%s ", f->check);
+	for (int i = first; i < j->count && j->items[i].step == f->step; i++) {
+		if (done[i] || !same_hole(f, &j->items[i]))
+			continue;
+		text_addf(&t, "%s%s", n++ ? ", " : "", j->items[i].metric);
+		done[i] = 1;
+	}
+	text_addf(&t, " of %s", f->subject);
+	if (n == 1) {
+		print_one(out, f);
+	} else {
+		wrap(out, t.data, 2);
+		if (*f->why)
+			wrap(out, f->why, 6);
+	}
+	text_release(&t);
+}
+
 static void print_section(const struct report_input *in, const struct section *s, struct text *out)
 {
-	if (!in->judgement->of[s->verdict])
-		return;
-	text_addf(out, "\n%s (%d)\n\n", s->title, in->judgement->of[s->verdict]);
-	for (int i = 0; i < in->judgement->count; i++) {
-		const struct finding *f = &in->judgement->items[i];
+	const struct judgement *j = in->judgement;
+	char *done = xcalloc((size_t)j->count + 1, 1);
 
-		if (f->verdict == s->verdict && !f->recorded)
+	if (j->of[s->verdict])
+		text_addf(out, "\n%s (%d)\n\n", s->title, j->of[s->verdict]);
+	for (int i = 0; i < j->count; i++) {
+		const struct finding *f = &j->items[i];
+
+		if (f->verdict != s->verdict || f->recorded || done[i])
+			continue;
+		if (s->verdict == VERDICT_NOT_MEASURED && !f->samples)
+			print_hole(j, i, done, out);
+		else
 			print_one(out, f);
 	}
+	free(done);
 }
 
 /* The part of the subject behind the node's name, when there is only one node. */
@@ -154,27 +196,34 @@ static const char *short_subject(const struct report_input *in, const struct fin
 	return slash ? slash + 1 : "";
 }
 
+static void print_line(const char *mark, const char *what, const char *value, const char *limit,
+		       struct text *out)
+{
+	struct text a, b;
+
+	text_init(&a);
+	text_init(&b);
+	text_add_printable(&a, what);
+	text_add_printable(&b, value);
+	text_addf(out, "  %-6s %-32.32s %18.40s%s%.17s\n", mark, a.data, b.data, *limit ? "  " : "",
+		  limit);
+	text_release(&a);
+	text_release(&b);
+}
+
+static const char *const marks[VERDICT_COUNT] = {
+	[VERDICT_NOT_MEASURED] = "HOLE", [VERDICT_PASS] = "pass",       [VERDICT_FAIL] = "FAIL",
+	[VERDICT_INCONCLUSIVE] = "?",    [VERDICT_NOT_APPLICABLE] = "", [VERDICT_WAIVED] = "waived",
+};
+
 static void print_figure(const struct report_input *in, const struct finding *f, struct text *out)
 {
-	static const char *const marks[VERDICT_COUNT] = {
-		[VERDICT_NOT_MEASURED] = "HOLE", [VERDICT_PASS] = "pass",
-		[VERDICT_FAIL] = "FAIL",         [VERDICT_INCONCLUSIVE] = "?",
-		[VERDICT_NOT_APPLICABLE] = "",   [VERDICT_WAIVED] = "waived",
-	};
-	char value[120], limit[120], what[200], clean_what[200];
-	struct text clean;
+	char value[120], limit[120], what[200];
 
 	report_value(f, value, sizeof(value));
 	report_limit(f, limit, sizeof(limit));
 	snprintf(what, sizeof(what), "%s %s", f->metric, short_subject(in, f));
-	text_init(&clean);
-	text_add_printable(&clean, what);
-	snprintf(clean_what, sizeof(clean_what), "%s", clean.data);
-	text_clear(&clean);
-	text_add_printable(&clean, value);
-	text_addf(out, "  %-6s %-32.32s %18.40s%s%.17s\n", marks[f->verdict], clean_what,
-		  clean.data, *limit ? "  " : "", limit);
-	text_release(&clean);
+	print_line(marks[f->verdict], what, value, limit, out);
 }
 
 /* Counts of zero faults are one line, not one a core. */
@@ -190,6 +239,13 @@ static int has_figures(const struct judgement *j, int first)
 		if (j->items[i].samples || j->items[i].verdict == VERDICT_NOT_APPLICABLE)
 			return 1;
 	return 0;
+}
+
+/* One empty line, not two, wherever blocks meet. */
+static void blank_line(struct text *out)
+{
+	if (out->len < 2 || strcmp(out->data + out->len - 2, "\n\n") != 0)
+		text_add(out, "\n");
 }
 
 enum { COLUMNS = 8, SERIES_SHOWN = 40 };
@@ -224,7 +280,7 @@ static void print_matrix(const struct report_input *in, const struct matrix *m, 
 	report_limit(m->any, limit, sizeof(limit));
 	if (in->fleet->count > 1)
 		snprintf(node, sizeof(node), " of %.*s", m->node_len, m->node);
-	text_add(out, "\n");
+	blank_line(out);
 	wrapf(out, 2, "%s%s%s%s, from row to column%s%s%s", m->any->metric, node,
 	      *m->any->unit ? " in " : "", m->any->unit, *limit ? "; wanted " : "", limit,
 	      *limit ? ", ! breaks it" : "");
@@ -264,24 +320,86 @@ static void print_series(const struct report_input *in, int first, int n, struct
 	wrapf(out, 9, "%s: %d points from %s to %s, in the other formats", f->metric, n, a, b);
 }
 
-/* Prints finding i in its turn; returns how many findings that dealt with. */
-static int print_next(const struct report_input *in, int i, struct matrix *m, struct text *out)
+/* The kind of the part that a finding is about, PART_NODE if it is about no single one. */
+static int part_of(const struct finding *f)
 {
-	const struct finding *f = &in->judgement->items[i];
-	int n = f->recorded ? series_length(in->judgement, i) : 0;
+	const char *slash = strchr(f->subject, '/');
+	int kind = slash ? part_kind_of(slash + 1) : PART_NODE;
 
-	if (matrix_has(in->judgement, i)) {
-		if (matrix_at(in->judgement, i, m))
-			print_matrix(in, m, out);
-		return 1;
+	return kind > PART_NODE && slash[1 + strcspn(slash + 1, "> ")] == '\0' ? kind : PART_NODE;
+}
+
+/* Good figures of parts of one kind, wanted alike: many of them are a range and not a list. */
+static int is_alike(const struct finding *a, const struct finding *b)
+{
+	return !strcmp(a->metric, b->metric) && a->verdict == b->verdict && b->samples &&
+	       !b->found && (b->verdict == VERDICT_PASS || b->recorded) &&
+	       part_of(b) == part_of(a) && !a->limit_text == !b->limit_text &&
+	       (!a->limit_text || !strcmp(a->limit_text, b->limit_text));
+}
+
+static void print_range(const struct finding *f, double low, double high, int n, struct text *out)
+{
+	char a[60], b[60], value[130], limit[120], what[120];
+
+	quantity_text(low, f->unit, a, sizeof(a));
+	quantity_text(high, f->unit, b, sizeof(b));
+	if (!strcmp(a + strcspn(a, " "), b + strcspn(b, " ")))
+		a[strcspn(a, " ")] = '\0';
+	snprintf(value, sizeof(value), "%s to %s", a, b);
+	report_limit(f, limit, sizeof(limit));
+	snprintf(what, sizeof(what), "%s, %d %ss", f->metric, n,
+		 part_kind_name((enum part_kind)part_of(f)));
+	print_line(marks[f->verdict], what, low < high ? value : b, limit, out);
+}
+
+enum { ALIKE_LEAST = 4 };
+
+/* Findings [from, to) of one check that are like the one at `first`: all of them as one line. */
+static int print_alike(const struct judgement *j, int first, int to, char *done, struct text *out)
+{
+	const struct finding *f = &j->items[first];
+	double low = f->value, high = f->value;
+	int n = 0;
+
+	for (int i = first; i < to && part_of(f) != PART_NODE && is_alike(f, f); i++) {
+		const struct finding *g = &j->items[i];
+
+		if (done[i] || !is_alike(f, g))
+			continue;
+		n++;
+		low = g->value < low ? g->value : low;
+		high = g->value > high ? g->value : high;
 	}
-	if (n > SERIES_SHOWN) {
-		print_series(in, i, n, out);
-		return n;
-	}
-	if (f->samples)
-		print_figure(in, f, out);
+	if (n < ALIKE_LEAST)
+		return 0;
+	for (int i = first; i < to; i++)
+		done[i] |= is_alike(f, &j->items[i]);
+	print_range(f, low, high, n, out);
 	return 1;
+}
+
+/* Prints finding i, of a check whose findings end at `to`, and marks all that this dealt with. */
+static void print_next(const struct report_input *in, int i, int to, char *done, struct matrix *m,
+		       struct text *out)
+{
+	const struct judgement *j = in->judgement;
+	const struct finding *f = &j->items[i];
+	int n = f->recorded ? series_length(j, i) : 0;
+
+	done[i] = 1;
+	if (matrix_has(j, i)) {
+		if (matrix_at(j, i, m))
+			print_matrix(in, m, out);
+	} else if (n > SERIES_SHOWN) {
+		print_series(in, i, n, out);
+		memset(done + i, 1, (size_t)n);
+	} else if (f->samples) {
+		done[i] = 0;
+		if (!print_alike(j, i, to, done, out))
+			print_figure(in, f, out);
+		done[i] = 1;
+	}
 }
 
 static int is_absent(const struct finding *f)
@@ -298,29 +416,42 @@ static void close_check(int plain, int absent, struct text *out)
 		text_addf(out, "         %d not applicable here\n", absent);
 }
 
+/* One check: matrices, figures and curves in the order they came. */
+static void print_check(const struct report_input *in, int from, int to, char *done,
+			struct matrix *m, struct text *out)
+{
+	const struct judgement *j = in->judgement;
+	int plain = 0, absent = 0;
+
+	if (has_figures(j, from)) {
+		blank_line(out);
+		text_addf(out, "%s\n", j->items[from].check);
+	}
+	for (int i = from; i < to; i++) {
+		const struct finding *f = &j->items[i];
+
+		plain += is_plain(f);
+		absent += is_absent(f) && !f->samples;
+		if (!done[i] && !is_plain(f) && !(is_absent(f) && !f->samples))
+			print_next(in, i, to, done, m, out);
+	}
+	close_check(plain, absent, out);
+}
+
 static void print_figures(const struct report_input *in, struct text *out)
 {
 	const struct judgement *j = in->judgement;
 	struct matrix *m = xcalloc(1, sizeof(*m));
-	const char *check = "";
-	int plain = 0, absent = 0;
+	char *done = xcalloc((size_t)j->count + 1, 1);
+	int to;
 
 	text_add(out, "\nFigures\n");
-	for (int i = 0; i < j->count;) {
-		const struct finding *f = &j->items[i];
-
-		if (strcmp(f->check, check) != 0) {
-			close_check(plain, absent, out);
-			plain = absent = 0;
-			check = f->check;
-			if (has_figures(j, i))
-				text_addf(out, "\n%s\n", check);
-		}
-		plain += is_plain(f);
-		absent += is_absent(f) && !f->samples;
-		i += is_plain(f) || (is_absent(f) && !f->samples) ? 1 : print_next(in, i, m, out);
+	for (int i = 0; i < j->count; i = to) {
+		for (to = i; to < j->count && !strcmp(j->items[to].check, j->items[i].check);)
+			to++;
+		print_check(in, i, to, done, m, out);
 	}
-	close_check(plain, absent, out);
+	free(done);
 	free(m);
 }
 
