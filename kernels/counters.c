@@ -1,10 +1,14 @@
 /*
- * counters.c - error counters of the kernel: memory controllers, machine checks, throttling, PCIe.
+ * counters.c - error counters: memory controllers, machine checks, throttling, PCIe, GPUs.
  *
  * A counter that the machine does not keep is absent and never zero: zero would read as "no
  * errors".
  */
 #include "kernels/pci.h"
+
+#ifdef HAVE_CUDA
+#include "kernels/nvml.h"
+#endif
 
 #include <glob.h>
 #include <stdio.h>
@@ -200,5 +204,8 @@ int machine_counters(struct machine *m, counter_fn *put, void *arg, struct error
 	for (int i = 0; !failed && i < parts.count; i++)
 		aer_counters(&s, &parts.items[i]);
 	pci_parts_release(&parts);
+#ifdef HAVE_CUDA
+	nvml_counters(m, put, arg);
+#endif
 	return failed;
 }

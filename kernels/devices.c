@@ -6,6 +6,10 @@
  */
 #include "kernels/pci.h"
 
+#ifdef HAVE_CUDA
+#include "kernels/nvml_inside.h"
+#endif
+
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -137,7 +141,72 @@ static void gpu_other(const struct facts *f, const struct pci_part *part)
 	free(product);
 }
 
-static void gpu_facts(const struct facts *f, const struct pci_part *part)
+enum { VENDOR_NVIDIA = 0x10de };
+
+#ifdef HAVE_CUDA
+/* 1 if NVML told all there is to tell; else what only NVML tells of an NVIDIA GPU is holes. */
+static int gpu_from_driver(const struct facts *f, const struct pci_part *part)
+{
+	char why[200];
+	struct error err;
+	struct nvml *n = nvml_open(f->m, &err);
+
+	if (n && nvml_facts(n, f, part->name, part->address) == 0)
+		return 1;
+	if (part->vendor != VENDOR_NVIDIA)
+		return 0;
+	if (n) {
+		nvml_health(f->m, part->address, why, sizeof(why));
+		error_set(&err, "NVML does not list %s%s%s", part->address, *why ? ": " : "", why);
+	}
+	nvml_holes(f, part->name, err.text);
+	return 0;
+}
+
+/* GPUs that NVML shows and sysfs does not, as in some containers; and the driver itself. */
+static void driver_facts(const struct facts *f, const struct pci_parts *parts)
+{
+	struct error ignored; /* told by nvml_node_facts() */
+	struct nvml *n = nvml_open(f->m, &ignored);
+	int nvidia = 0;
+
+	for (int i = 0; i < parts->count; i++)
+		nvidia +=
+			parts->items[i].kind == PART_GPU && parts->items[i].vendor == VENDOR_NVIDIA;
+	nvml_node_facts(f, nvidia);
+	for (int i = 0; n && i < n->device_count; i++) {
+		const struct nvml_device *d = &n->devices[i];
+		int in_sysfs = 0;
+		char part[16];
+
+		for (int k = 0; k < parts->count; k++)
+			in_sysfs |= !strcmp(parts->items[k].address, d->pci);
+		if (in_sysfs)
+			continue;
+		snprintf(part, sizeof(part), "gpu%d", d->number);
+		nvml_facts(n, f, part, d->pci);
+		fact_put(f, part, "pci", "%s", d->pci);
+		fact_hole(f, part, "link_width", "sysfs does not show %s here", d->pci);
+		fact_hole(f, part, "link_gen", "sysfs does not show %s here", d->pci);
+	}
+}
+#else
+static int gpu_from_driver(const struct facts *f, const struct pci_part *part)
+{
+	(void)f;
+	(void)part;
+	return 0;
+}
+
+static void driver_facts(const struct facts *f, const struct pci_parts *parts)
+{
+	(void)f;
+	(void)parts;
+}
+#endif
+
+/* What files tell of a GPU. */
+static void gpu_from_files(const struct facts *f, const struct pci_part *part)
 {
 	char *path = xasprintf("/proc/driver/nvidia/gpus/%s/information", part->address);
 	size_t len;
@@ -154,10 +223,16 @@ static void gpu_facts(const struct facts *f, const struct pci_part *part)
 		fact_hole(f, part->name, "serial",
 			  "no file tells the serial number of %s; the GPU's driver library does",
 			  part->address);
-	link_facts(f, part);
 	free(serial);
 	free(info);
 	free(path);
+}
+
+static void gpu_facts(const struct facts *f, const struct pci_part *part)
+{
+	if (!gpu_from_driver(f, part))
+		gpu_from_files(f, part);
+	link_facts(f, part);
 }
 
 /* A port as RDMA sees it: "4: ACTIVE", "400 Gb/sec (4X NDR)". */
@@ -307,6 +382,8 @@ int pci_facts(const struct facts *f, struct error *err)
 
 	for (int i = 0; !failed && i < parts.count; i++)
 		readers[parts.items[i].kind](f, &parts.items[i]);
+	if (!failed)
+		driver_facts(f, &parts);
 	pci_parts_release(&parts);
 	return failed;
 }

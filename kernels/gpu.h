@@ -40,6 +40,7 @@ struct host_gpu {
 	char model[96];
 	int usable;        /* a compute device of this process, whole (not split by MIG) */
 	char why_not[240]; /* not usable: why, in words */
+	char image[64]; /* of our device code, as loaded: "fatbin sm_90"; "" before the first use */
 	/* of usable ones */
 	int capability; /* 90 is sm_90 */
 	int sms, numa;  /* numa -1: not told */
@@ -120,6 +121,7 @@ struct gpu_memory_rate {
 	int gpu;
 	double share;        /* of all memory, at least three arrays beyond the L2 cache */
 	uint64_t slab_bytes; /* of the map; 0: no map */
+	double least; /* seconds that one sample takes at least; 2 ms are 4000 ticks of events */
 	int samples, slab_room;
 	/* out */
 	double *gbs[GPU_MEMORY_OPS]; /* caller's arrays of `samples` */

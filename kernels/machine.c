@@ -7,6 +7,11 @@
  */
 #include "kernels/facts.h"
 
+#ifdef HAVE_CUDA
+#include "kernels/cuda.h"
+#include "kernels/nvml.h"
+#endif
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -553,6 +558,11 @@ void machine_close(struct machine *m)
 {
 	if (!m)
 		return;
+#ifdef HAVE_CUDA
+	cuda_close(m);
+	nvml_close(m);
+#endif
+	free(m->gpus);
 	for (int i = 0; i < m->host.numa_count; i++)
 		free(m->host.numas[i].cpus);
 	free(m->host.numas);

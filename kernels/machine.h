@@ -12,6 +12,10 @@ struct machine {
 	char *root; /* "" or a folder without a slash at its end */
 	hwloc_topology_t topology;
 	struct host host;
+	/* made at first use by the file of that name, freed by its _close; see cuda.h and nvml.h */
+	struct cuda_state *cuda;
+	struct nvml *nvml;
+	struct host_gpus *gpus;
 };
 
 /* root + a formatted absolute path ("/sys/..."); the caller frees it. */

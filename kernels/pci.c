@@ -17,21 +17,25 @@
 
 enum { VENDOR_INTEL = 0x8086, VENDOR_AMD = 0x1002, VENDOR_NVIDIA = 0x10de };
 
-/* Class codes of the PCI Code and ID Assignment Specification; 0 as vendor stands for any. */
-static const struct {
+/*
+ * Class codes of the PCI Code and ID Assignment Specification; 0 as vendor stands for any. A card
+ * for a screen gets its number behind those that compute, or it would move all of theirs.
+ */
+static const struct pci_kind {
 	enum part_kind kind;
 	unsigned vendor, class, mask;
+	int rank;
 } kinds[] = {
-	{ PART_GPU, VENDOR_NVIDIA, 0x0300, 0xffff },
-	{ PART_GPU, VENDOR_NVIDIA, 0x0302, 0xffff },
-	{ PART_GPU, VENDOR_AMD, 0x0300, 0xffff },
-	{ PART_GPU, VENDOR_AMD, 0x0302, 0xffff },
-	{ PART_GPU, VENDOR_AMD, 0x0380, 0xffff },
-	{ PART_GPU, VENDOR_AMD, 0x1200, 0xffff },
+	{ PART_GPU, VENDOR_NVIDIA, 0x0302, 0xffff, 0 },
+	{ PART_GPU, VENDOR_NVIDIA, 0x0300, 0xffff, 2 },
+	{ PART_GPU, VENDOR_AMD, 0x0300, 0xffff, 2 },
+	{ PART_GPU, VENDOR_AMD, 0x0302, 0xffff, 1 },
+	{ PART_GPU, VENDOR_AMD, 0x0380, 0xffff, 1 },
+	{ PART_GPU, VENDOR_AMD, 0x1200, 0xffff, 1 },
 	/* Intel's 0300 is the graphics inside a processor. */
-	{ PART_GPU, VENDOR_INTEL, 0x0380, 0xffff },
-	{ PART_GPU, VENDOR_INTEL, 0x1200, 0xffff },
-	{ PART_NIC, 0, 0x0200, 0xff00 },
+	{ PART_GPU, VENDOR_INTEL, 0x0380, 0xffff, 1 },
+	{ PART_GPU, VENDOR_INTEL, 0x1200, 0xffff, 1 },
+	{ PART_NIC, 0, 0x0200, 0xff00, 0 },
 };
 
 /* ---- listing ------------------------------------------------------------------------------- */
@@ -54,8 +58,8 @@ static int exists(const struct machine *m, const char *address, const char *file
 	return there;
 }
 
-/* PART_KIND_COUNT if the device is none of our parts. */
-static enum part_kind kind_of(const struct machine *m, const char *address)
+/* NULL if the device is none of our parts. */
+static const struct pci_kind *kind_of(const struct machine *m, const char *address)
 {
 	unsigned class = hex_file(m, address, "class") >> 8,
 		 vendor = hex_file(m, address, "vendor");
@@ -63,8 +67,8 @@ static enum part_kind kind_of(const struct machine *m, const char *address)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if ((!kinds[i].vendor || kinds[i].vendor == vendor) &&
 		    (class & kinds[i].mask) == kinds[i].class && !exists(m, address, "physfn"))
-			return kinds[i].kind;
-	return PART_KIND_COUNT;
+			return &kinds[i];
+	return NULL;
 }
 
 static int is_address(const char *name)
@@ -76,7 +80,7 @@ static int is_address(const char *name)
 	       !name[used] && used < 16;
 }
 
-static void part_add(struct pci_parts *parts, enum part_kind kind, const char *address)
+static void part_add(struct pci_parts *parts, enum part_kind kind, int rank, const char *address)
 {
 	struct pci_part *part;
 
@@ -84,6 +88,7 @@ static void part_add(struct pci_parts *parts, enum part_kind kind, const char *a
 	part = &parts->items[parts->count++];
 	memset(part, 0, sizeof(*part));
 	part->kind = kind;
+	part->rank = rank;
 	snprintf(part->address, sizeof(part->address), "%.15s", address);
 }
 
@@ -137,6 +142,8 @@ static int part_order(const void *a, const void *b)
 
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
 	return strcmp(x->address, y->address);
 }
 
@@ -153,12 +160,12 @@ static int devices_list(struct machine *m, struct pci_parts *parts, struct error
 	if (!dir)
 		return failed;
 	while ((entry = readdir(dir))) {
-		enum part_kind kind = PART_KIND_COUNT;
+		const struct pci_kind *kind = NULL;
 
 		if (is_address(entry->d_name))
 			kind = kind_of(m, entry->d_name);
-		if (kind != PART_KIND_COUNT)
-			part_add(parts, kind, entry->d_name);
+		if (kind)
+			part_add(parts, kind->kind, kind->rank, entry->d_name);
 	}
 	closedir(dir);
 	if (parts->count)
@@ -176,7 +183,7 @@ int pci_parts_list(struct machine *m, struct pci_parts *parts, struct error *err
 		return -1;
 	for (int i = 0; i < m->host.disk_count; i++) {
 		disk_address(m, m->host.disks[i].device, address);
-		part_add(parts, PART_DISK, address);
+		part_add(parts, PART_DISK, 0, address);
 	}
 	for (int i = 0; i < parts->count; i++) {
 		struct pci_part *part = &parts->items[i];

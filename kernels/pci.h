@@ -17,6 +17,7 @@ struct pci_part {
 	char name[24];    /* "gpu3" */
 	char address[16]; /* "0000:1b:00.0" */
 	unsigned vendor, device;
+	int rank; /* among its kind, before the address counts */
 };
 
 struct pci_parts {
@@ -25,7 +26,8 @@ struct pci_parts {
 };
 
 /*
- * GPUs, NICs (both by address, virtual functions left out) and disks (as in struct host). To be
+ * GPUs (NVIDIA's 3D controllers first, display adapters last), NICs, both by address and
+ * without virtual functions, and disks (as in struct host). To be
  * released in any case. 0 or -1.
  */
 int pci_parts_list(struct machine *m, struct pci_parts *parts, struct error *err);

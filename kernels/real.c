@@ -6,6 +6,14 @@
  */
 #include "kernels/machine.h"
 
+#ifdef HAVE_CUDA
+#include "kernels/cuda.h"
+#include "kernels/nvml.h"
+#endif
+
+#define WORD(id, word) word,
+const char *const gpu_precision_names[] = { GPU_PRECISIONS(WORD) };
+
 const struct kernels real_kernels = {
 	.name = "real",
 	.simulated = 0,
@@ -26,4 +34,17 @@ const struct kernels real_kernels = {
 	.disk_io = disk_io,
 	.disk_integrity = disk_integrity,
 	.disk_health = disk_health,
+#ifdef HAVE_CUDA
+	.gpus = machine_gpus,
+	.gpu_peer = machine_gpu_peer,
+	.gpu_copy = machine_gpu_copy,
+	.gpu_latency = machine_gpu_latency,
+	.gpu_memory_rate = machine_gpu_memory_rate,
+	.gpu_memory_stress = machine_gpu_memory_stress,
+	.gpu_burn = machine_gpu_burn,
+	.gpu_sensors = machine_gpu_sensors,
+	.gpu_links = machine_gpu_links,
+	.gpu_fabric = machine_gpu_fabric,
+	.gpu_events = machine_gpu_events,
+#endif
 };
