@@ -1,13 +1,17 @@
 #!/bin/sh
 # make.sh OUT NAME... - writes recorded machines as trees of files below OUT:
 #   hgx       two sockets, 8 GPUs (gpu3 at x8), 8 NICs, 4 NVMe disks, 16 DIMMs (dimm05 at 4400 of 4800)
-#   hgx-user  the same as a user without root sees it: no SMBIOS table, no vital product data
+#   hgx-good  the same without what is planted in it: all lanes, all modules at full speed, settings right
+#   hgx-user  hgx as a user without root sees it: no SMBIOS table, no vital product data
+#   station   a DGX Station A100: one socket, 4 A100 and a display GPU between them, 8 DIMMs, 2 NVMe disks
 #   vm        a small virtual machine: one virtio disk and NIC, no SMBIOS at all
 # The trees are generated, for most of their files say the same thing eight times.
 set -eu
 
 out=$1
 here=
+planted=yes
+nvidia=535.129.03
 shift
 
 # put PATH TEXT
@@ -24,7 +28,7 @@ link()
 	ln -sfn "$2" "$here/$1"
 }
 
-# cpu NUMBER CORE SOCKET CORE_MASK SOCKET_MASK
+# cpu NUMBER CORE SOCKET CORE_MASK SOCKET_MASK [L1 L2 L3 L3_MASK]
 cpu()
 {
 	c=sys/devices/system/cpu/cpu$1
@@ -35,9 +39,9 @@ cpu()
 	put $c/topology/thread_siblings "$4"
 	put $c/topology/package_cpus "$5"
 	put $c/topology/core_siblings "$5"
-	cache $c/cache/index0 1 Data 48K "$4"
-	cache $c/cache/index1 2 Unified 2048K "$4"
-	cache $c/cache/index2 3 Unified 107520K "$5"
+	cache $c/cache/index0 1 Data "${6:-48K}" "$4"
+	cache $c/cache/index1 2 Unified "${7:-2048K}" "$4"
+	cache $c/cache/index2 3 Unified "${8:-107520K}" "${9:-$5}"
 }
 
 # cache PATH LEVEL TYPE SIZE MASK
@@ -80,11 +84,11 @@ width()
 	put "$1/max_link_speed" "$5 GT/s PCIe"
 }
 
-# bridge PATH NUMA ACS_BITS: a root port, its access control services in configuration space
+# bridge PATH NUMA ACS_BITS [VENDOR DEVICE SPEED]: a root port, its access control services in configuration space
 bridge()
 {
-	pci "$1" 0x060400 0x8086 0x352a "$2" pcieport
-	width "$1" 16 32.0 16 32.0
+	pci "$1" 0x060400 "${4:-0x8086}" "${5:-0x352a}" "$2" pcieport
+	width "$1" 16 "${6:-32.0}" 16 "${6:-32.0}"
 	{
 		head -c 256 /dev/zero
 		printf "\\015\\000\\001\\000\\000\\000\\$3\\000"
@@ -104,7 +108,7 @@ gpu()
 {
 	port=sys/devices/pci0000:${2}0/0000:${2}0:01.0
 	acs=000
-	[ "$1" != 0 ] || acs=014
+	[ "$1$planted" != 0yes ] || acs=014
 	bridge "$port" "$3" "$acs"
 	pci "$port/0000:${2}1:00.0" 0x030200 0x10de 0x2330 "$3" nvidia
 	width "$port/0000:${2}1:00.0" "$4" 32.0 16 32.0
@@ -167,12 +171,19 @@ smbios()
 	printf '\000'
 }
 
-# dimm HANDLE SPEED(octal, low byte first) SLOT SERIAL: 64 GiB DDR5-4800, DSP0134 clause 7.18
+# module HANDLE SPEED SLOT SERIAL TYPE RATED MILLIVOLTS MODEL: 64 GiB; numbers in octal, low byte first
+# (DSP0134 clause 7.18)
+module()
+{
+	f="\\021\\050\\$1\\021\\000\\020\\376\\377\\120\\000\\100\\000\\377\\177\\011\\000\\001\\002\\$5"
+	f="$f\\200\\000$6\\003\\004\\005\\006\\002\\000\\000\\001\\000$2$7$7$7"
+	smbios "$f" "$3" "NODE 0" Samsung "$4" "Not Specified" "$8"
+}
+
+# dimm HANDLE SPEED SLOT SERIAL: DDR5-4800
 dimm()
 {
-	f="\\021\\050\\$1\\021\\000\\020\\376\\377\\120\\000\\100\\000\\377\\177\\011\\000\\001\\002\\042"
-	f="$f\\200\\000\\300\\022\\003\\004\\005\\006\\002\\000\\000\\001\\000$2\\114\\004\\114\\004\\114\\004"
-	smbios "$f" "$3" "NODE 0" Samsung "$4" "Not Specified" "M321R8GA0BB0-CQKZJ "
+	module "$1" "$2" "$3" "$4" 042 '\300\022' '\114\004' "M321R8GA0BB0-CQKZJ "
 }
 
 # DSP0134 clauses 7.1, 7.2, 7.3 and 7.18, and the structure that ends a table
@@ -184,7 +195,7 @@ firmware()
 	smbios '\002\017\002\000\001\002\000\003\000\000\000\000\000\000\000' Supermicro X13DEG-OAD "Default string"
 	for i in 0 1 2 3 4 5 6 7; do
 		speed='\300\022'
-		[ $i != 5 ] || speed='\060\021'
+		[ $i$planted != 5yes ] || speed='\060\021'
 		dimm 00$i "$speed" P1-DIMM$i 1000$i
 	done
 	for i in 0 1 2 3 4 5 6 7; do
@@ -210,7 +221,14 @@ Max open files            1048576              1048576              files
 Max locked memory         unlimited            unlimited            bytes     "
 }
 
-# flags MODEL CPUS_PER_SOCKET SOCKETS FLAGS
+# nvidia_driver VERSION
+nvidia_driver()
+{
+	put proc/driver/nvidia/version "NVRM version: NVIDIA UNIX x86_64 Kernel Module  $1  Thu Oct 19 18:56:32 UTC 2026
+GCC version:  gcc version 11.4.0"
+}
+
+# cpuinfo MODEL CPUS_PER_SOCKET SOCKETS FLAGS [VENDOR]
 cpuinfo()
 {
 	n=0
@@ -218,7 +236,7 @@ cpuinfo()
 	while [ $s -lt "$3" ]; do
 		i=0
 		while [ $i -lt "$2" ]; do
-			printf 'processor\t: %d\nvendor_id\t: GenuineIntel\nmodel name\t: %s\n' $n "$1"
+			printf 'processor\t: %d\nvendor_id\t: %s\nmodel name\t: %s\n' $n "${5:-GenuineIntel}" "$1"
 			printf 'microcode\t: 0x2b0004d0\nphysical id\t: %d\nflags\t\t: %s\n\n' $s "$4"
 			n=$((n + 1))
 			i=$((i + 1))
@@ -241,7 +259,7 @@ make_hgx()
 		put sys/devices/system/cpu/cpu$i/thermal_throttle/core_throttle_count $i
 		put sys/devices/system/cpu/cpu$i/thermal_throttle/package_throttle_count 10
 	done
-	put sys/devices/system/cpu/cpu2/cpufreq/scaling_governor powersave
+	[ $planted = no ] || put sys/devices/system/cpu/cpu2/cpufreq/scaling_governor powersave
 	put sys/devices/system/node/online 0-1
 	numa 0 3 528200000 "10 21"
 	numa 1 c 528300000 "21 10"
@@ -254,8 +272,7 @@ HardwareCorrupted:     4 kB"
  NMI:          1          1          1          1   Non-maskable interrupts
  MCE:          0          2          0          1   Machine check exceptions
  MCP:        288        288        288        288   Machine check polls"
-	put proc/driver/nvidia/version "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19 18:56:32 UTC 2026
-GCC version:  gcc version 11.4.0"
+	nvidia_driver "$nvidia"
 	put sys/module/mlx5_core/version 24.10-1.1.4
 	mkdir -p "$here/sys/module/nvme"
 	mkdir -p "$here/sys/class/iommu/dmar0"
@@ -273,7 +290,7 @@ GCC version:  gcc version 11.4.0"
 	done
 	for i in 0 1 2 3 4 5 6 7; do
 		lanes=16
-		[ $i != 3 ] || lanes=8
+		[ $i$planted != 3yes ] || lanes=8
 		gpu $i $((i + 1)) $((i / 4)) $lanes
 		nic $i $((i + 1)) $((i / 4))
 	done
@@ -300,6 +317,128 @@ make_hgx_user()
 	make_hgx
 	rm -r "$here/sys/firmware/dmi"
 	find "$here/sys/devices" -name vpd -exec rm {} +
+}
+
+# With the driver that tests/doubles/scenarios/hgx-h100.txt plays
+make_hgx_good()
+{
+	planted=no nvidia=580.95.05
+	make_hgx
+	planted=yes nvidia=535.129.03
+}
+
+# The tables of hgx, with other modules and names
+station_firmware()
+{
+	z5='\000\000\000\000\000'
+	smbios "\\000\\030\\000\\000\\001\\002\\000\\360\\003$z5$z5$z5" "American Megatrends" L16.09 05/10/2026
+	smbios "\\001\\033\\001\\000\\001\\002\\000\\003$z5$z5$z5\\000\\000\\000\\000" NVIDIA \
+		"DGX Station A100 920-23487-2530-0R0" 1560921000042
+	smbios '\002\017\002\000\001\002\000\003\000\000\000\000\000\000\000' NVIDIA "DGX Station A100" "Default string"
+	for i in 0 1 2 3 4 5 6 7; do
+		module 00$i '\200\014' DIMM_$i 3000$i 032 '\200\014' '\260\004' M393A8G40AB2-CWE
+	done
+	smbios '\177\004\376\377\000'
+}
+
+# station_gpu ADDRESS ROOT_BUS SLOT CLASS DEVICE MODEL NUMBER
+station_gpu()
+{
+	port=sys/devices/pci0000:$2/0000:$2:$3.1
+	bridge "$port" 0 000 0x1022 0x1483 16.0
+	pci "$port/$1" "$4" 0x10de "$5" 0 nvidia
+	width "$port/$1" 16 16.0 16 16.0
+	aer "$port/$1" 0
+	put "proc/driver/nvidia/gpus/$1/information" "Model: 		 $6
+IRQ:   		 300
+GPU UUID: 	 GPU-00000000-0000-0000-0000-00000000000$7
+Video BIOS: 	 92.00.45.00.06
+Bus Type: 	 PCIe"
+}
+
+# station_disk NUMBER SLOT SECTORS MODEL
+station_disk()
+{
+	port=sys/devices/pci0000:80/0000:80:$2.2
+	d=$port/0000:8$((1 + $1 + 1)):00.0
+	b=$d/nvme/nvme$1/nvme${1}n1
+	bridge "$port" 0 000 0x1022 0x1483 16.0
+	pci "$d" 0x010802 0x144d 0xa824 0 nvme
+	width "$d" 4 16.0 4 16.0
+	put "$d/nvme/nvme$1/model" "$4"
+	put "$d/nvme/nvme$1/serial" "S4YNNE0N$1"
+	put "$d/nvme/nvme$1/firmware_rev" EPK9CB5Q
+	put "$b/size" "$3"
+	put "$b/removable" 0
+	put "$b/queue/rotational" 0
+	put "$b/queue/scheduler" "[none] mq-deadline"
+	link "$b/device" "../../nvme$1"
+	link "sys/block/nvme${1}n1" "../../$b"
+}
+
+# mask FIRST COUNT: a processor mask of 64, COUNT a divisor of 32
+mask()
+{
+	if [ "$1" -lt 32 ]; then
+		printf '%08x,%08x' 0 $((((1 << $2) - 1) << $1))
+	else
+		printf '%08x,%08x' $((((1 << $2) - 1) << ($1 - 32))) 0
+	fi
+}
+
+# EPYC 7742: 64 cores, 4 of them to a third-level cache of 16 MiB; one NUMA node
+station_cpus()
+{
+	put sys/devices/system/cpu/online 0-63
+	put sys/devices/system/cpu/possible 0-63
+	n=0
+	while [ $n -lt 64 ]; do
+		cpu $n $n 0 "$(mask $n 1)" ffffffff,ffffffff 32K 512K 16384K "$(mask $((n / 4 * 4)) 4)"
+		put sys/devices/system/cpu/cpu$n/cpufreq/cpuinfo_max_freq 3400000
+		put sys/devices/system/cpu/cpu$n/cpufreq/scaling_governor performance
+		n=$((n + 1))
+	done
+	put sys/devices/system/node/online 0
+	numa 0 ffffffff,ffffffff 528200000 10
+	cpuinfo "AMD EPYC 7742 64-Core Processor" 64 1 "fpu sse2 avx2 sha_ni" AuthenticAMD
+}
+
+make_station()
+{
+	software
+	station_cpus
+	put proc/meminfo "MemTotal:       528200000 kB
+MemAvailable:   520000000 kB"
+	put proc/interrupts "           CPU0
+ NMI:          1   Non-maskable interrupts"
+	nvidia_driver 580.95.05
+	mkdir -p "$here/sys/module/nvme"
+	put sys/devices/system/clocksource/clocksource0/current_clocksource tsc
+	put sys/devices/platform/ipmi_bmc.0/firmware_revision 1.01
+	station_gpu 0000:01:00.0 00 01 0x030200 0x20b2 NVIDIA\ A100-SXM4-80GB 0
+	station_gpu 0000:47:00.0 40 01 0x030200 0x20b2 NVIDIA\ A100-SXM4-80GB 1
+	station_gpu 0000:81:00.0 80 01 0x030200 0x20b2 NVIDIA\ A100-SXM4-80GB 2
+	station_gpu 0000:c1:00.0 c0 01 0x030000 0x1fb0 "NVIDIA DGX Display" 3
+	station_gpu 0000:c2:00.0 c0 03 0x030200 0x20b2 NVIDIA\ A100-SXM4-80GB 4
+	station_disk 0 03 3750748848 SAMSUNG\ MZ1L21T9HCLS-00A07
+	station_disk 1 04 15002931888 SAMSUNG\ MZWLJ7T6HALA-00007
+	for i in 0 1; do
+		port=sys/devices/pci0000:40/0000:40:0$((i + 2)).1
+		bridge "$port" 0 000 0x1022 0x1483 8.0
+		d=$port/0000:4$((i + 3)):00.0
+		pci "$d" 0x020000 0x8086 0x1563 0 ixgbe
+		width "$d" 4 8.0 4 8.0
+		put "$d/net/enp$i/operstate" up
+		put "$d/net/enp$i/type" 1
+		put "$d/net/enp$i/speed" 10000
+		link "sys/class/net/enp$i" "../../../$d/net/enp$i"
+	done
+	put sys/class/dmi/id/sys_vendor NVIDIA
+	put sys/class/dmi/id/product_name "DGX Station A100 920-23487-2530-0R0"
+	put sys/class/dmi/id/board_name "DGX Station A100"
+	put sys/class/dmi/id/bios_version L16.09
+	mkdir -p "$here/sys/firmware/dmi/tables"
+	station_firmware > "$here/sys/firmware/dmi/tables/DMI"
 }
 
 make_vm()
@@ -353,7 +492,9 @@ for name; do
 	here=$(cd "$out/$name" && pwd)
 	case $name in
 	hgx) make_hgx ;;
+	hgx-good) make_hgx_good ;;
 	hgx-user) make_hgx_user ;;
+	station) make_station ;;
 	vm) make_vm ;;
 	*) echo "make.sh: no machine is called $name" >&2; exit 1 ;;
 	esac
