@@ -76,10 +76,19 @@ static const char *const shared_facts[] = {
 	"link_width", "link_gen", "firmware", "microcode", "bus",
 };
 
-static int is_shared(const char *key)
+/* Links of GPUs rest at a low generation, so what they can do is expected and not what is. */
+static const char *const gpu_facts[] = {
+	"model",   "firmware", "memory",     "ecc",          "mig",
+	"nvlinks", "board",    "link_width", "link_gen_max", "power_default",
+};
+
+static int is_shared(int kind, const char *key)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(shared_facts); i++)
-		if (!strcmp(shared_facts[i], key))
+	const char *const *keys = kind == PART_GPU ? gpu_facts : shared_facts;
+	size_t count = kind == PART_GPU ? ARRAY_SIZE(gpu_facts) : ARRAY_SIZE(shared_facts);
+
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(keys[i], key))
 			return 1;
 	return 0;
 }
@@ -91,17 +100,18 @@ static char *part_facts(const struct deriving *d, const char *part)
 	text_init(&t);
 	for (int i = 0; i < d->count; i++) {
 		const struct derive_fact *f = &d->facts[i];
+		int kind = part_kind_of(part);
 		const struct fact_key *key;
 		const char *value;
 		char best[32];
 
-		if (strcmp(f->part, part) != 0 || !is_shared(f->key))
+		if (strcmp(f->part, part) != 0 || !is_shared(kind, f->key))
 			continue;
 		/* A link that is degraded today must not become the norm: what it can do is
 		 * expected. */
 		snprintf(best, sizeof(best), "%s_max", f->key);
 		value = fact(d, part, best) ? fact(d, part, best) : f->value;
-		key = fact_key_find((enum part_kind)part_kind_of(part), f->key);
+		key = fact_key_find((enum part_kind)kind, f->key);
 		text_addf(&t, "      %s: ", f->key);
 		if (key && key->type == FACT_NUMBER)
 			text_add(&t, value);
@@ -124,6 +134,11 @@ struct catalogue {
 	int count;
 };
 
+static int keeps_order(int kind)
+{
+	return kind == PART_GPU || kind == PART_DISK;
+}
+
 static void add_part(struct catalogue *c, const struct deriving *d, const char *part)
 {
 	char *facts = part_facts(d, part);
@@ -132,8 +147,8 @@ static void add_part(struct catalogue *c, const struct deriving *d, const char *
 		if (strcmp(c->items[i].facts, facts) != 0 ||
 		    part_kind_of(c->items[i].first) != part_kind_of(part))
 			continue;
-		/* Disks keep their order, so that folders stay with the right one. */
-		if (part_kind_of(part) == PART_DISK && i != c->count - 1)
+		/* Groups are numbered in order, and folders and limits go by number. */
+		if (keeps_order(part_kind_of(part)) && i != c->count - 1)
 			continue;
 		c->items[i].count++;
 		free(facts);
@@ -219,11 +234,13 @@ static const struct floor_row nvme_disk[] = {
 	  "a disk that is delivered as new has its spare blocks" },
 };
 
+/* One lane after line coding, GB/s, by generation: as in theory.c. */
+static const double lane[] = { 0, 0.25, 0.5, 0.985, 1.969, 3.938, 7.563 };
+
 static void put_disk_limits(struct deriving *d, const struct kind_of_part *k)
 {
 	const char *bus = fact(d, k->first, "bus");
 	double width = number(d, k->first, "link_width"), gen = number(d, k->first, "link_gen");
-	static const double lane[] = { 0, 0.25, 0.5, 0.985, 1.969, 3.938, 7.563 };
 	char value[40], source[120];
 
 	text_add(&d->out, "    limits:\n");
@@ -241,6 +258,64 @@ static void put_disk_limits(struct deriving *d, const struct kind_of_part *k)
 	put_limit(d, 6, "disk_seq.write", "at_least", value, source);
 	put_rows(d, 6, nvme_disk, ARRAY_SIZE(nvme_disk));
 }
+
+/*
+ * Shares of one direction of the link. Packets of 256 bytes carry 0.91 of what they occupy (PCI
+ * Express Base 3.0, 2.2 and 3.5), one copy engine fills 0.83 to 0.88 by public measurements.
+ */
+static const struct {
+	const char *key, *because;
+	double share;
+} host_copies[] = {
+	{ "gpu_host_copy.h2d", "0.82 that packets and one copy engine leave, less 3%", 0.795 },
+	{ "gpu_host_copy.d2h", "0.82 that packets and one copy engine leave, less 3%", 0.795 },
+	{ "gpu_host_copy.both", "both directions, each at three quarters of one alone", 1.2 },
+	{ "gpu_host_copy.all_h2d", "two GPUs may share one uplink", 0.4 },
+	{ "gpu_host_copy.all_d2h", "two GPUs may share one uplink", 0.4 },
+};
+
+static void put_gpu_limits(struct deriving *d, const struct kind_of_part *k)
+{
+	double width = number(d, k->first, "link_width_max");
+	double gen = number(d, k->first, "link_gen_max");
+	char value[40], source[160];
+
+	if (width <= 0 || gen < 1 || gen > 6)
+		return;
+	text_add(&d->out, "    limits:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(host_copies); i++) {
+		snprintf(value, sizeof(value), "%.2f GB/s",
+			 host_copies[i].share * width * lane[(int)gen]);
+		snprintf(source, sizeof(source), "%.3g x PCIe gen %g x%g = %.3g x %.2f GB/s: %s",
+			 host_copies[i].share, gen, width, host_copies[i].share,
+			 width * lane[(int)gen], host_copies[i].because);
+		put_limit(d, 6, host_copies[i].key, "at_least", value, source);
+	}
+}
+
+/* What holds for a GPU of any model. */
+static const struct floor_row gpu_rows[] = {
+	{ "gpu_inventory.foreign_memory", "at_most", "1 GiB",
+	  "nothing else should run: one context, and what the driver keeps" },
+	{ "gpu_inventory.retired_pages", "at_most", "0", "delivered as new" },
+	{ "gpu_host_copy.h2d_alpha", "at_most", "20 us",
+	  "a few crossings of PCIe of 1 us, five-fold" },
+	{ "gpu_host_copy.d2h_alpha", "at_most", "20 us",
+	  "a few crossings of PCIe of 1 us, five-fold" },
+	{ "gpu_memory_bandwidth.slab_worst", "at_least", "50%",
+	  "a slab that one channel serves at half its rate" },
+	{ "gpu_memory_stress.tested_share", "at_least", "97%",
+	  "what the driver and one context leave" },
+	{ "gpu_memory_stress.ecc_corrected", "at_most", "1",
+	  "one upset by radiation; a weak cell shows again and again" },
+	{ "gpu_burn.verify_share", "at_most", "3%",
+	  "products are to be multiplied, not looked at" },
+	{ "gpu_burn.temperature", "at_most", "85 C", "below where GPUs slow down" },
+	{ "gpu_burn.memory_temperature", "at_most", "95 C",
+	  "below where stacked memory throttles" },
+	{ "gpu_burn.hot_share", "at_most", "1%", "cooling and supply are to hold full load" },
+	{ "gpu_soak.hot_share", "at_most", "1%", "cooling and supply are to hold full load" },
+};
 
 /* Bytes a second of one NUMA node, in GB/s, with the formula. */
 static double memory_floor(const struct deriving *d, char *how, size_t room)
@@ -385,6 +460,31 @@ static void put_folder(struct deriving *d, const struct kind_of_part *k)
 	text_add(&d->out, "]");
 }
 
+/*
+ * A GPU without NVLinks beside GPUs of another model with some is there for the screen. One of the
+ * same model has lost them and must stay in.
+ */
+static int is_for_screen(const struct deriving *d, const struct catalogue *c,
+			 const struct kind_of_part *k)
+{
+	const char *links = fact(d, k->first, "nvlinks_max");
+	const char *model = fact(d, k->first, "model");
+	int others = 0;
+
+	if (!links || !model || number(d, k->first, "nvlinks_max") > 0)
+		return 0;
+	for (int i = 0; i < c->count; i++) {
+		const char *first = c->items[i].first, *other = fact(d, first, "model");
+
+		if (part_kind_of(first) != PART_GPU || number(d, first, "nvlinks_max") <= 0)
+			continue;
+		if (other && !strcmp(other, model))
+			return 0;
+		others++;
+	}
+	return others > 0;
+}
+
 static void put_groups(struct deriving *d, const struct catalogue *c)
 {
 	for (int kind = PART_SOCKET; kind < PART_KIND_COUNT; kind++) {
@@ -401,6 +501,8 @@ static void put_groups(struct deriving *d, const struct catalogue *c)
 			text_addf(&d->out, "      - {part: %s, count: %d", k->name, k->count);
 			if (kind == PART_DISK)
 				put_folder(d, k);
+			if (kind == PART_GPU && is_for_screen(d, c, k))
+				text_add(&d->out, ", compute: no");
 			text_add(&d->out, "}\n");
 		}
 	}
@@ -414,6 +516,34 @@ static void put_part(struct deriving *d, const struct kind_of_part *k)
 		text_addf(&d->out, "    facts:\n%s", k->facts);
 	if (part_kind_of(k->first) == PART_DISK)
 		put_disk_limits(d, k);
+	if (part_kind_of(k->first) == PART_GPU)
+		put_gpu_limits(d, k);
+}
+
+static int has_gpus(const struct catalogue *c)
+{
+	for (int i = 0; i < c->count; i++)
+		if (part_kind_of(c->items[i].first) == PART_GPU)
+			return 1;
+	return 0;
+}
+
+static void put_head(struct deriving *d, const struct catalogue *c)
+{
+	text_add(&d->out,
+		 "# Derived by `assay spec derive` from the machine it ran on. The "
+		 "inventory is exact; the\n"
+		 "# floors come from first principles, catch what is broken and not what "
+		 "is merely slow.\n"
+		 "# Put measured or contracted figures in their place and delete the "
+		 "calibration line.\n"
+		 "assay: spec/1\nname: derived-node\nabout: \"A node like the one this was "
+		 "derived from.");
+	/* No driver tells these peaks, and a guess would be no limit. */
+	if (has_gpus(c))
+		text_add(&d->out, " No limits for rates of GPU memory, copies between GPUs and "
+				  "matrix products: take them from a part of the library.");
+	text_add(&d->out, "\"\ncalibration: uncalibrated\n\n");
 }
 
 char *spec_derive(const struct derive_fact *facts, int count, const char *folder)
@@ -423,15 +553,7 @@ char *spec_derive(const struct derive_fact *facts, int count, const char *folder
 
 	text_init(&d.out);
 	collect(&c, &d);
-	text_add(&d.out, "# Derived by `assay spec derive` from the machine it ran on. The "
-			 "inventory is exact; the\n"
-			 "# floors come from first principles, catch what is broken and not what "
-			 "is merely slow.\n"
-			 "# Put measured or contracted figures in their place and delete the "
-			 "calibration line.\n"
-			 "assay: spec/1\nname: derived-node\nabout: A node like the one this was "
-			 "derived from.\n"
-			 "calibration: uncalibrated\n\n");
+	put_head(&d, &c);
 	if (c.count)
 		text_add(&d.out, "parts:\n");
 	for (int i = 0; i < c.count; i++)
@@ -444,6 +566,8 @@ char *spec_derive(const struct derive_fact *facts, int count, const char *folder
 	put_rows(&d, 2, node_rows, ARRAY_SIZE(node_rows));
 	put_rows(&d, 2, is_guest(&d) ? guest_rows : metal_rows, ARRAY_SIZE(guest_rows));
 	put_cpu_limits(&d);
+	if (has_gpus(&c))
+		put_rows(&d, 2, gpu_rows, ARRAY_SIZE(gpu_rows));
 	for (int i = 0; i < c.count; i++)
 		free(c.items[i].facts);
 	free(c.items);

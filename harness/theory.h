@@ -16,4 +16,11 @@
 int theory_ceiling(const struct spec *s, const struct node_type *t, int part, const char *formula,
 		   double *value, char *how, size_t room);
 
+/* Least time of a piece of work, in seconds: its arithmetic alone, and its traffic alone. */
+struct roofline {
+	double compute, memory;
+};
+/* Any kind of operation will do, as long as both counts are of the same. A rate of 0 is a BUG. */
+struct roofline theory_roofline(double flops, double bytes, double peak_flops, double bytes_per_s);
+
 #endif
