@@ -508,6 +508,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 	samples = collect(&x, &count);
 	votes = judge_count_votes(&x);
 	for (int step = 0; step < p->count; step++) {
+		judge_xids(&x, step);
 		if (p->steps[step].round > 1)
 			continue;
 		for (to = from; to < count && samples[to].base == step;)

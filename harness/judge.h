@@ -89,6 +89,8 @@ struct finding *judge_add(struct judging *x, int step, const char *check, const 
 char *judge_hole(const struct judging *x, int step);
 void judge_inventory(struct judging *x, int step);
 void judge_settings(struct judging *x, int step);
+/* What the driver reported of GPUs during a step, whether or not the step came to its end. */
+void judge_xids(struct judging *x, int step);
 
 /* judge_votes.c: results of equal work against each other. Private to the judge. */
 struct votes;

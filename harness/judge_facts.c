@@ -286,3 +286,25 @@ void judge_settings(struct judging *x, int step)
 	for (int i = 0; i < x->spec->setting_count; i++)
 		judge_setting(x, step, &x->spec->settings[i]);
 }
+
+/* ---- XIDs ---- */
+
+void judge_xids(struct judging *x, int step)
+{
+	int of = x->step_of_plan[step];
+
+	for (size_t i = of < 0 ? 0 : x->facts.from[of]; of >= 0 && i < x->facts.from[of + 1]; i++) {
+		const struct fact *fact = &x->results->facts[x->facts.at[i]];
+		const struct step *s = &x->plan->steps[step];
+		struct finding *f;
+
+		if (strcmp(fact->key, "xid") != 0 || !fact->value)
+			continue;
+		f = judge_add(x, x->base_of_plan[step], s->name, "xid", "", fact->part);
+		f->found = xstrdup(fact->value);
+		f->samples = 1;
+		f->verdict = VERDICT_FAIL;
+		set_text(&f->why,
+			 xasprintf("the driver reported XID %s while %s ran", fact->value, s->id));
+	}
+}

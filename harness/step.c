@@ -184,6 +184,42 @@ static const char **knob_values(struct child *c)
 	return values;
 }
 
+static void tell_xids(const struct job *job, int gpu, const char *part)
+{
+	struct error err;
+	char *text;
+
+	if (job->hw->gpu_events(job->machine, gpu, &text, &err) < 0)
+		return; /* checks that promise a count of XIDs report the hole */
+	if (*text)
+		job->sink->fact(job->sink->arg, part, "xid", text, NULL);
+	free(text);
+}
+
+/*
+ * Which code ran on the GPUs, and what the driver said of them meanwhile, goes into the record
+ * however the check ended: a GPU that was lost leaves no figures, and must not leave it at holes.
+ */
+static void tell_gpus(const struct job *job)
+{
+	const struct host_gpus *gpus;
+	struct error err;
+
+	if ((job->knobs.check->scope != PER_GPU && job->knobs.check->scope != ALL_GPUS) ||
+	    !job->hw->gpus || !job->hw->gpu_events)
+		return;
+	gpus = job->hw->gpus(job->machine, &err);
+	for (int i = 0; gpus && i < gpus->count; i++) {
+		const struct host_gpu *g = &gpus->items[i];
+
+		if (job->knobs.check->scope == PER_GPU && strcmp(g->part, job->unit) != 0)
+			continue;
+		if (*g->image)
+			job->sink->fact(job->sink->arg, g->part, "image", g->image, NULL);
+		tell_xids(job, i, g->part);
+	}
+}
+
 static enum end_word run_check(struct child *c, const struct agent_options *options,
 			       struct error *err)
 {
@@ -196,8 +232,10 @@ static enum end_word run_check(struct child *c, const struct agent_options *opti
 	job.knobs = (struct knobs){ .check = c->check, .values = values };
 	job.machine = job.hw->machine_open(options->root, err);
 	rc = job.machine ? c->check->run(&job, err) : RUN_ERROR;
-	if (job.machine)
+	if (job.machine) {
+		tell_gpus(&job);
 		job.hw->machine_close(job.machine);
+	}
 	free(values);
 	if (rc != RUN_ERROR && *c->broken.text) {
 		*err = c->broken;
@@ -233,6 +271,10 @@ int step_main(const struct agent_options *options)
 	else
 		word = run_check(&c, options, &err);
 	send_end(&c, word, word == END_DONE ? "" : err.text);
+	/* The exit handlers of a GPU's driver wait for a GPU that hangs; the end is told, so leave.
+	 */
+	if (c.check && (c.check->scope == PER_GPU || c.check->scope == ALL_GPUS))
+		_exit(0);
 	json_decref(c.values);
 	free(c.unit);
 	return 0;

@@ -464,15 +464,22 @@ static int same_reason(const struct finding *a, const struct finding *b)
 /* All figures of one check that are absent for the same reason, as one sentence. */
 static void print_absent_group(const struct judgement *j, int first, struct text *out)
 {
-	struct text t;
+	const char *why = j->items[first].why;
+	struct text t, names;
 
 	text_init(&t);
-	text_addf(&t, "%s: %s:", j->items[first].check, j->items[first].why);
-	for (int i = first; i < j->count; i++)
-		if (same_reason(&j->items[first], &j->items[i]) &&
-		    !strstr(t.data, j->items[i].metric))
-			text_addf(&t, "%s %s", i > first ? "," : "", j->items[i].metric);
+	text_init(&names);
+	for (int i = first; i < j->count; i++) {
+		char name[100];
+
+		snprintf(name, sizeof(name), " %s,", j->items[i].metric);
+		if (same_reason(&j->items[first], &j->items[i]) && !strstr(names.data, name))
+			text_add(&names, name);
+	}
+	names.data[names.len - 1] = '\0';
+	text_addf(&t, "%s: %s:%s", j->items[first].check, why, names.data);
 	wrap(out, t.data, 2);
+	text_release(&names);
 	text_release(&t);
 }
 
