@@ -1,5 +1,5 @@
 /*
- * pcie_link.c - width and generation of every link, under load where this build can load it.
+ * pcie_link.c - width and generation of every link, under load where it can be loaded.
  *
  * Links may rest at a low generation to save power, so a low one is only judged under load; lanes
  * are not given up at rest, so a missing one always counts.
@@ -15,7 +15,8 @@
 enum { LINKS_MOST = 128 };
 
 static const struct param params[] = {
-	{ "seconds", "1s", "load on each disk while its link is read" },
+	{ "seconds", "1s", "load on each disk and GPU while its link is read" },
+	{ "gpus", "", "GPUs that may be copied to; from the spec", 1 },
 	{ 0 },
 };
 
@@ -35,7 +36,7 @@ static const struct metric metrics[] = {
 
 static double seconds(const struct knobs *k)
 {
-	return 2 + (k->disks + 1) * knob(k, "seconds");
+	return 2 + (k->disks + k->gpus + 1) * knob(k, "seconds") + 10 * (k->gpus > 0);
 }
 
 struct links {
@@ -47,26 +48,92 @@ struct links {
 
 struct load {
 	struct job *job;
-	struct disk_io io;
+	const struct host_disk *disk;
+	const struct host_gpu *gpu;
+	int stop; /* set when the link was read */
 	struct error err;
 	int rc;
 };
 
-static void *put_load(void *arg)
+static void *load_disk(void *arg)
 {
 	struct load *l = arg;
+	struct disk_io io = { .target = { .path = l->disk->path, .device = 1 },
+			      .span = l->disk->bytes & ~(uint64_t)0xfffff,
+			      .block = 1 << 20,
+			      .depth = 16,
+			      .seconds = knob(&l->job->knobs, "seconds") };
 
-	l->rc = l->job->hw->disk_io(l->job->machine, &l->io, &l->err);
+	l->rc = l->job->hw->disk_io(l->job->machine, &io, &l->err);
 	return NULL;
 }
 
-/* The disk behind a part, or NULL: nothing here loads GPUs and NICs. */
+static int copy_to(struct job *job, const struct host_gpu *gpu, int copies, struct error *err)
+{
+	double gbs;
+	struct gpu_route route = {
+		.from = GPU_HOST,
+		.to = atoi(gpu->part + strlen("gpu")),
+		.numa = -1,
+		.gbs = &gbs,
+	};
+	struct gpu_copy copy = {
+		.routes = &route,
+		.route_count = 1,
+		.way = GPU_WRITE_CE,
+		.bytes = 16 << 20,
+		.copies = copies,
+		.samples = 1,
+	};
+
+	return job->hw->gpu_copy(job->machine, &copy, err);
+}
+
+/* Copies to the GPU, again and again until the link was read. */
+static void *load_gpu(void *arg)
+{
+	struct load *l = arg;
+
+	do
+		l->rc = copy_to(l->job, l->gpu, 32, &l->err);
+	while (l->rc == 0 && !__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE));
+	return NULL;
+}
+
+/* The disk behind a part, or NULL. */
 static const struct host_disk *disk_of(struct job *job, const char *part)
 {
 	const struct host *host = job->hw->host(job->machine);
 	int i = atoi(part + strcspn(part, "0123456789"));
 
 	return !strncmp(part, "disk", 4) && i < host->disk_count ? &host->disks[i] : NULL;
+}
+
+/* Whether the spec lets checks compute on this GPU. */
+static int is_ours(const struct job *job, const char *part)
+{
+	const char *list = knob_text(&job->knobs, "gpus");
+	size_t n = strlen(part);
+
+	for (const char *at = strstr(list, part); at; at = strstr(at + 1, part))
+		if ((at == list || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+			return 1;
+	return 0;
+}
+
+/* The GPU behind a part, or NULL when there is none or nothing can be copied to it. */
+static const struct host_gpu *gpu_of(struct job *job, const char *part)
+{
+	const struct host_gpus *gpus;
+	struct error ignored;
+
+	if (!is_ours(job, part) || !job->hw->gpus || !job->hw->gpu_copy)
+		return NULL;
+	gpus = job->hw->gpus(job->machine, &ignored);
+	for (int i = 0; gpus && i < gpus->count; i++)
+		if (!strcmp(gpus->items[i].part, part))
+			return gpus->items[i].usable ? &gpus->items[i] : NULL;
+	return NULL;
 }
 
 static int read_one(struct job *job, int i, struct pcie_link *link, struct error *err)
@@ -82,25 +149,29 @@ static int read_one(struct job *job, int i, struct pcie_link *link, struct error
 	return 0;
 }
 
+/* A link that is at its best at rest needs no load; waking a GPU for nothing takes seconds. */
+static int is_best(const struct pcie_link *p)
+{
+	return p->gen > 0 && p->gen >= p->gen_max && p->width >= p->width_max;
+}
+
 /* Reads link i in the middle of a load. 1 if there was a load, 0 if not, -1 with err. */
 static int read_loaded(struct job *job, int i, struct pcie_link *link, struct error *err)
 {
-	const struct host_disk *disk = disk_of(job, link->part);
 	struct load l = { .job = job };
 	pthread_t thread;
 	int rc;
 
-	if (!disk)
+	l.disk = disk_of(job, link->part);
+	l.gpu = l.disk || is_best(link) ? NULL : gpu_of(job, link->part);
+	/* The first copy opens the driver, which takes seconds; the load must be there at once. */
+	if ((!l.disk && !l.gpu) || (l.gpu && copy_to(job, l.gpu, 1, &l.err) < 0))
 		return 0;
-	l.io = (struct disk_io){ .target = { .path = disk->path, .device = 1 },
-				 .span = disk->bytes & ~(uint64_t)0xfffff,
-				 .block = 1 << 20,
-				 .depth = 16,
-				 .seconds = knob(&job->knobs, "seconds") };
-	if (pthread_create(&thread, NULL, put_load, &l) != 0)
+	if (pthread_create(&thread, NULL, l.disk ? load_disk : load_gpu, &l) != 0)
 		return 0;
-	usleep((useconds_t)(l.io.seconds * 5e5));
+	usleep((useconds_t)(knob(&job->knobs, "seconds") * 5e5));
 	rc = read_one(job, i, link, err);
+	__atomic_store_n(&l.stop, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	return rc < 0 ? -1 : l.rc == 0;
 }
@@ -113,7 +184,7 @@ static void report_loss(struct job *job, const char *metric, const char *part, i
 	if (now <= 0 || most <= 0) {
 		job_hole(job, metric, part, "the kernel does not say what this link can do");
 	} else if (now < most && !was_loaded) {
-		snprintf(why, sizeof(why), "%d of %d at rest, and nothing here puts a load on it",
+		snprintf(why, sizeof(why), "%d of %d at rest, and nothing could put a load on it",
 			 now, most);
 		job_hole(job, metric, part, why);
 	} else {
@@ -158,7 +229,12 @@ static void report(struct job *job, struct links *l)
 		}
 		/* Power saving lowers the generation; lanes that are gone at rest are gone. */
 		report_loss(job, "lanes_lost", p->part, p->width, p->width_max, 1);
-		report_loss(job, "generations_lost", p->part, p->gen, p->gen_max, l->was_loaded[i]);
+		if (!strncmp(p->part, "gpu", 3) && !is_ours(job, p->part) && p->gen < p->gen_max)
+			job_absent(job, "generations_lost", p->part,
+				   "it rests, and the spec lets no check work on it");
+		else
+			report_loss(job, "generations_lost", p->part, p->gen, p->gen_max,
+				    l->was_loaded[i]);
 		job_report(job, "width", p->part, p->width);
 		job_report(job, "generation", p->part, p->gen);
 		job_report(job, "rest_width", p->part, l->rest[i].width);
@@ -191,12 +267,13 @@ const struct check check_pcie_link = {
 	.summary = "PCIe width and generation of GPUs, NICs and disks; error counters",
 	.how = "Compares the link in use with what the device and the port above it can both do, "
 	       "from sysfs. "
-	       "Disks are read from while their link is looked at; a link below its best at rest "
-	       "without a load "
+	       "Disks are read from while their link is looked at, GPUs that rest below their best "
+	       "are "
+	       "copied to; a link below its best at rest without a load "
 	       "is a hole and not a failure. Counters of Advanced Error Reporting are read before "
 	       "and after.",
 	.scope = PER_NODE,
-	.occupies = USES_DISKS,
+	.occupies = USES_DISKS | USES_GPUS,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

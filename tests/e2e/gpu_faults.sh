@@ -4,7 +4,7 @@
 . "$(dirname "$0")/gpu_lib.sh"
 need python3
 
-gpu_profile profile.yaml "gpu_host_copy: {bytes: 256 KiB, copies: 2, samples: 6, curve: 0}" \
+gpu_profile profile.yaml "pcie_link: {seconds: 0.1s}" "gpu_host_copy: {bytes: 256 KiB, copies: 2, samples: 6, curve: 0}" \
 	"gpu_p2p: {bytes: 512 KiB, copies: 2, samples: 6, ways: 1}" "gpu_p2p_latency: {timings: 6, hops: 100}" \
 	"gpu_memory_bandwidth: {samples: 6, least: 5us, slab: 256 KiB}" "gpu_memory_stress: {seconds: 0s, share: 90%}" \
 	"gpu_burn: {size: 128, window: 20ns, windows: 10, fp64: 0, tf32: 0, fp16: 0, fp8: 0, int8: 0}"
@@ -74,6 +74,16 @@ fault slow_pcie 1 gpu_host_copy "fault op=h2d dev=1 slow=4"
 finding fail h2d gpu1
 finding pass d2h gpu1
 rest_is_good gpu0 gpu2
+
+# A link that rests low is looked at under a load: it comes up, or it is lost.
+lower=$(readlink -f "$machine/sys/bus/pci/devices/0000:31:00.0")/current_link_speed
+echo "2.5 GT/s PCIe" >"$lower"
+fault low_link 1 pcie_link ""
+finding fail generations_lost gpu2
+finding pass generations_lost gpu1
+fault low_link_of_a_dead_gpu 3 pcie_link "fault op=ctx dev=2 count=0 err=46"
+finding not-measured generations_lost gpu2 "nothing could put a load on it"
+echo "32.0 GT/s PCIe" >"$lower"
 
 # ---- memory ------------------------------------------------------------------------------------
 fault stuck 1 gpu_memory_stress "fault op=launch name=stress_write dev=1 stuck off=4096 bit=5 value=1"
