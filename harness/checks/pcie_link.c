@@ -81,7 +81,7 @@ static int copy_to(struct job *job, const struct host_gpu *gpu, int copies, stru
 		.routes = &route,
 		.route_count = 1,
 		.way = GPU_WRITE_CE,
-		.bytes = 16 << 20,
+		.bytes = 1 << 20,
 		.copies = copies,
 		.samples = 1,
 	};
@@ -95,7 +95,7 @@ static void *load_gpu(void *arg)
 	struct load *l = arg;
 
 	do
-		l->rc = copy_to(l->job, l->gpu, 32, &l->err);
+		l->rc = copy_to(l->job, l->gpu, 512, &l->err);
 	while (l->rc == 0 && !__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE));
 	return NULL;
 }
