@@ -96,7 +96,8 @@ static void judge_vote(struct judging *x, const struct vote *vote, struct tally 
 	f->verdict = VERDICT_FAIL;
 	if (t.all == 1) {
 		f->verdict = VERDICT_NOT_APPLICABLE;
-		f->why = xasprintf("no other GPU of this run did the same work (%s)", vote->what);
+		f->samples = 0;
+		f->why = xstrdup("no other GPU of this run did the same work");
 	} else if (t.same == t.all) {
 		f->verdict = VERDICT_PASS;
 		f->why = xasprintf("%d results of %s agree", t.all, vote->what);

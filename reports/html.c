@@ -22,7 +22,8 @@ static const char style[] =
 	"#dde2e7;vertical-align:top}"
 	"td{overflow-wrap:break-word}th{font-weight:600;color:#57606a;font-size:.85rem;white-space:"
 	"nowrap}"
-	"td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.v{white-space:nowrap}"
+	"td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td.v{"
+	"white-space:nowrap}"
 	"tr.check th{color:#1b1f24;font-size:1rem;padding-top:1.2rem;border-bottom:2px solid "
 	"#1b1f24}"
 	".pass{color:#1a6b36}.fail{color:#a3201d;font-weight:bold}.inconclusive,.not-measured{"
@@ -97,6 +98,8 @@ static void put_facts(const struct report_input *in, struct text *out)
 		 j->of[VERDICT_PASS], j->of[VERDICT_FAIL], j->of[VERDICT_INCONCLUSIVE],
 		 j->of[VERDICT_NOT_MEASURED], j->of[VERDICT_NOT_APPLICABLE], j->of[VERDICT_WAIVED]);
 	pair(out, "Findings", text);
+	report_bound(in, text, sizeof(text));
+	pair(out, "Proves", text);
 	snprintf(text, sizeof(text), "assay %s (%s)", report_head(in, "version"),
 		 report_head(in, "commit"));
 	pair(out, "Program", text);

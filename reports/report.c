@@ -79,6 +79,32 @@ int report_is_simulated(const struct report_input *in)
 	return results_simulated(in->results);
 }
 
+void report_bound(const struct report_input *in, char *out, size_t room)
+{
+	const struct judgement *j = in->judgement;
+	double hours = 0;
+
+	*out = '\0';
+	for (int i = 0; i < j->count; i++) {
+		const struct finding *f = &j->items[i];
+
+		if (strncmp(f->check, "gpu_", 4) != 0)
+			continue;
+		if ((!strcmp(f->metric, "wrong") || !strcmp(f->metric, "not_finite") ||
+		     !strcmp(f->metric, "vote")) &&
+		    f->verdict != VERDICT_PASS && f->verdict != VERDICT_NOT_APPLICABLE)
+			return;
+		if (!strcmp(f->metric, "verified_hours") && f->samples)
+			hours += f->value;
+	}
+	if (hours > 0)
+		snprintf(out, room,
+			 "no wrong product in %.3g verified GPU-hours: fewer than %.3g in a "
+			 "GPU-hour "
+			 "(3/T, 95%% sure)",
+			 hours, 3 / hours);
+}
+
 static int inventory_step(const struct report_input *in, int node)
 {
 	for (int i = 0; i < in->plan->count; i++)

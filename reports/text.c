@@ -54,7 +54,7 @@ static void wrapf(struct text *out, int indent, const char *fmt, ...)
 static void print_header(const struct report_input *in, struct text *out)
 {
 	const struct judgement *j = in->judgement;
-	char started[32], took[40];
+	char started[32], took[40], bound[200];
 	const char *word = j->verdict;
 	static const enum verdict counts[] = {
 		VERDICT_PASS,         VERDICT_FAIL,           VERDICT_INCONCLUSIVE,
@@ -78,6 +78,9 @@ static void print_header(const struct report_input *in, struct text *out)
 	      in->fleet->count, in->fleet->count == 1 ? "" : "s", started, took);
 	if (*report_head(in, "only"))
 		wrapf(out, 2, "only      %s", report_head(in, "only"));
+	report_bound(in, bound, sizeof(bound));
+	if (*bound)
+		wrapf(out, 2, "proves    %s", bound);
 	text_add(out, "  findings ");
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		if (j->of[counts[i]])
@@ -166,6 +169,49 @@ static void print_hole(const struct judgement *j, int first, char *done, struct 
 	text_release(&t);
 }
 
+/* Figures that break one limit alike and need no words of their own. */
+static int same_failure(const struct finding *a, const struct finding *b)
+{
+	return b->verdict == VERDICT_FAIL && b->samples && !b->found && !*a->why && !*b->why &&
+	       !*b->next && a->limit_text && b->limit_text && !strcmp(a->check, b->check) &&
+	       !strcmp(a->metric, b->metric) && !strcmp(a->limit_text, b->limit_text) &&
+	       a->source && b->source && !strcmp(a->source, b->source);
+}
+
+enum { FAILURES_LEAST = 3 };
+
+/* Those like the one at `first`, as one list; 0 if they are too few for that. */
+static int print_failures(const struct judgement *j, int first, char *done, struct text *out)
+{
+	const struct finding *f = &j->items[first];
+	char value[80], limit[120];
+	struct text t;
+	int n = 0;
+
+	for (int i = first; i < j->count; i++)
+		n += same_failure(f, &j->items[i]);
+	if (n < FAILURES_LEAST)
+		return 0;
+	report_limit(f, limit, sizeof(limit));
+	wrapf(out, 2, "%s %s: %d figures, wanted %s", f->check, f->metric, n, limit);
+	text_init(&t);
+	for (int i = first; i < j->count; i++) {
+		const struct finding *g = &j->items[i];
+
+		if (!same_failure(f, g))
+			continue;
+		report_value(g, value, sizeof(value));
+		text_addf(&t, "%s%s: %s", t.len ? ", " : "", g->subject, value);
+		done[i] = 1;
+	}
+	wrap(out, t.data, 6);
+	wrapf(out, 6, "limit from: %s", f->source);
+	if (f->at.line)
+		wrapf(out, 6, "at %s:%d", f->at.file, f->at.line);
+	text_release(&t);
+	return 1;
+}
+
 static void print_section(const struct report_input *in, const struct section *s, struct text *out)
 {
 	const struct judgement *j = in->judgement;
@@ -180,7 +226,7 @@ static void print_section(const struct report_input *in, const struct section *s
 			continue;
 		if (s->verdict == VERDICT_NOT_MEASURED && !f->samples)
 			print_hole(j, i, done, out);
-		else
+		else if (!same_failure(f, f) || !print_failures(j, i, done, out))
 			print_one(out, f);
 	}
 	free(done);
@@ -248,7 +294,7 @@ static void blank_line(struct text *out)
 		text_add(out, "\n");
 }
 
-enum { COLUMNS = 8, SERIES_SHOWN = 40 };
+enum { COLUMNS = 8, SERIES_SHOWN = 16 };
 
 static void print_columns(const struct matrix *m, int from, int to, struct text *out)
 {
