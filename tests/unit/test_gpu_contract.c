@@ -147,7 +147,7 @@ static void test_fifo(void **state)
 	CUstream s, other;
 	CUevent done;
 	CUdeviceptr at;
-	struct held h;
+	struct held h = { 0 };
 	uint64_t back[512];
 
 	assert_int_equal(g->cu.StreamCreate(&s, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
@@ -185,7 +185,7 @@ static void test_event_times(void **state)
 	float first, second, both;
 	CUdeviceptr at;
 	CUstream s;
-	struct held h;
+	struct held h = { 0 };
 
 	assert_int_equal(g->cu.StreamCreate(&s, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
 	assert_int_equal(g->cu.MemAlloc(&at, 1 << 20), CUDA_SUCCESS);

@@ -58,7 +58,7 @@ struct area {
 static inline struct area area_new(uint64_t count, int odd)
 {
 	struct area a = { .count = count };
-	void *memory;
+	void *memory = NULL;
 
 	assert_int_equal(posix_memalign(&memory, 64, (count + 2 * GUARDS + 1) * 8), 0);
 	a.all = memory;
