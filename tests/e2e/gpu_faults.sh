@@ -128,6 +128,15 @@ fault hot 1 gpu_burn "throttle 1 0x40 share 1"
 finding fail hot_share gpu1
 rest_is_good gpu0 gpu2
 
+soak="gpu_soak: {seconds: 2s, gemm: 200ns, window: 20ns, memory: 0s, share: 20%, bytes: 64 KiB, host: 0%, disks: 0, size: 128}"
+gpu_profile soak.yaml "$soak"
+cp profile.yaml checks.yaml
+cp soak.yaml profile.yaml
+fault soak_lost 1 gpu_soak "fault op=launch name=gemm_* dev=1 nth=40 lost"
+finding fail xid gpu1 "XID 79"
+finding pass wrong gpu0
+cp checks.yaml profile.yaml
+
 # ---- GPUs that fail ----------------------------------------------------------------------------
 fault hang 3 gpu_burn "fault op=launch name=gemm_bf16 dev=1 nth=9 hang"
 finding not-measured bf16 gpu1 "hangs"
@@ -150,6 +159,11 @@ rest_is_good gpu1 gpu2
 # ---- drivers and settings ----------------------------------------------------------------------
 fault stub 3 gpu_memory_bandwidth "stub"
 finding not-measured read gpu0 "stub"
+
+rm -f "$work/machines/hgx-good/lib"/*
+expect 3 "$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --hosts n1 --root "$machine" --only gpu_memory_bandwidth -o no_driver
+name=no_driver
+finding not-measured read gpu0 "driver library"
 
 fault old_driver 3 gpu_memory_bandwidth "driver 11020"
 finding not-measured read gpu0 "driver"

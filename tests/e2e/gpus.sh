@@ -9,7 +9,8 @@ checks() {
 	gpu_profile "$1" "gpu_host_copy: {bytes: 1 MiB, copies: 2, samples: 6, curve: 0}" \
 		"gpu_p2p: {bytes: $2, copies: 2, samples: 6}" "gpu_p2p_latency: {timings: 6, hops: 100}" \
 		"gpu_memory_bandwidth: {samples: 6, least: 5us, slab: 1 MiB}" "gpu_memory_stress: {seconds: 0s}" \
-		"gpu_burn: {size: 128, window: 20ns, windows: 10$3}"
+		"gpu_burn: {size: 128, window: 20ns, windows: 10$3}" \
+		"gpu_soak: {seconds: 2s, gemm: 200ns, window: 20ns, memory: 0s, share: 20%, bytes: 256 KiB, host: 0%, disks: 0, size: 128}"
 }
 # 56 pairs and 8 GPUs: fewer precisions there, all of them below
 checks hgx-profile.yaml "512 KiB" ", fp64: 0, tf32: 0, fp16: 0, int8: 0"
