@@ -314,6 +314,7 @@ static const struct floor_row gpu_rows[] = {
 	{ "gpu_burn.memory_temperature", "at_most", "95 C",
 	  "below where stacked memory throttles" },
 	{ "gpu_burn.hot_share", "at_most", "1%", "cooling and supply are to hold full load" },
+	{ "gpu_soak.link_errors", "at_most", "100", "links retry: single errors are made good" },
 	{ "gpu_soak.hot_share", "at_most", "1%", "cooling and supply are to hold full load" },
 };
 

@@ -79,7 +79,11 @@ static int functions_find(struct cublaslt *lt, struct error *err)
 	return 0;
 }
 
-/* As cuda.h says of libcuda: a recorded machine has its own libraries or none. */
+/*
+ * As cuda.h says of libcuda: a recorded machine has its own libraries or none. It stays loaded:
+ * what it keeps for each thread is torn down when a thread ends, by code that must be there still,
+ * and to load hundreds of megabytes for every burn anew takes time.
+ */
 static void *library_load(struct machine *m, const char *name, struct error *err)
 {
 	char *path = *m->root ? machine_path(m, "/lib/%s", name) : xstrdup(name);
@@ -87,7 +91,7 @@ static void *library_load(struct machine *m, const char *name, struct error *err
 
 	if (*m->root && access(path, F_OK) < 0)
 		error_set(err, "the recorded machine has no /lib/%s", name);
-	else if (!(library = dlopen(path, RTLD_NOW | RTLD_LOCAL)))
+	else if (!(library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)))
 		error_set(err, "%s", dlerror());
 	free(path);
 	return library;

@@ -272,6 +272,21 @@ static struct cuda_state *state_of(struct machine *m)
 	return s;
 }
 
+/*
+ * What jobs set for themselves and the driver reads when it starts (CUDA C programming guide,
+ * environment variables). The first makes a launch wait for its end, so that a start which waits
+ * for the host would never come; with one connection two streams of a GPU follow one another,
+ * and rates of both would be added up that never were at one time.
+ */
+static void settings_drop(void)
+{
+	static const char *const names[] = { "CUDA_LAUNCH_BLOCKING",
+					     "CUDA_DEVICE_MAX_CONNECTIONS" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		unsetenv(names[i]);
+}
+
 const struct cuda *cuda_open(struct machine *m, struct error *err)
 {
 	struct cuda_state *s = state_of(m);
@@ -279,6 +294,7 @@ const struct cuda *cuda_open(struct machine *m, struct error *err)
 	pthread_mutex_lock(&s->lock);
 	if (!s->tried) {
 		s->tried = 1;
+		settings_drop();
 		s->is_open =
 			library_load(m, s) == 0 && functions_find(s) == 0 && driver_init(s) == 0;
 	}

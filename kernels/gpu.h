@@ -65,7 +65,8 @@ enum gpu_way {
 	GPU_READ_CE,   /* copy engine, driven by the destination */
 	GPU_WRITE_SM,  /* a kernel on the source stores to the destination */
 	GPU_READ_SM,   /* a kernel on the destination loads from the source */
-	GPU_STAGED_CE, /* copy engine with peer access off: through host memory */
+	GPU_STAGED_CE, /* copy engine with peer access off: through host memory; one route alone
+			  does not wait for a start, and its time includes the driver's work */
 };
 
 /* One stream of copies. From or to may be GPU_HOST, with pinned memory on NUMA node `numa`. */

@@ -14,6 +14,8 @@
 #include <string.h>
 
 enum { QUEUED_MOST = 512, UNITS_A_THREAD = 8, TRIES_A_SAMPLE = 3 };
+/* Late timings before the first good one: by then a batch has been halved down to one copy. */
+enum { LATE_MOST = 10 };
 
 struct lane { /* one route while it runs */
 	struct gpu_route *route;
@@ -36,6 +38,7 @@ struct copy_run {
 	struct gpu_start start;
 	struct lane *lanes;
 	int count, batch;
+	int has_start; /* copies wait until all are queued */
 };
 
 static const struct {
@@ -335,7 +338,7 @@ static int compare(struct copy_run *run, struct lane *lane, struct error *err)
 static int queue_lane(struct copy_run *run, struct lane *lane, int count, struct error *err)
 {
 	if (gpu_current(lane->drive, err) < 0 ||
-	    gpu_start_queue(&run->start, &lane->timer, err) < 0 ||
+	    (run->has_start && gpu_start_queue(&run->start, &lane->timer, err) < 0) ||
 	    gpu_timer_begin(&lane->timer, err) < 0)
 		return -1;
 	for (int i = 0; i < count; i++, lane->copied++)
@@ -397,6 +400,8 @@ static int time_copies(struct copy_run *run, int *late, struct error *err)
 		if (time_batch(run, count, late, err) < 0)
 			return -1;
 	}
+	if (*late && run->batch > run->job->copies)
+		run->batch = run->job->copies;
 	if (*late && run->batch > 1)
 		run->batch /= 2;
 	return 0;
@@ -423,6 +428,8 @@ static int measure(struct copy_run *run, struct error *err)
 	if (time_copies(run, &late, err) < 0) /* warms up */
 		return -1;
 	for (int tries = 0; tries < most && done < job->samples; tries++) {
+		if (!done && job->invalid == LATE_MOST)
+			break;
 		if (time_copies(run, &late, err) < 0)
 			return -1;
 		if (late)
@@ -434,7 +441,7 @@ static int measure(struct copy_run *run, struct error *err)
 		return error_set(err,
 				 "%d of %d timings were invalid: the copies could not be queued "
 				 "within %g s",
-				 job->invalid, most, run->patience->queueing);
+				 job->invalid, job->invalid + done, run->patience->queueing);
 	return 0;
 }
 
@@ -509,6 +516,12 @@ int gpu_copy_run(struct machine *m, struct gpu_copy *job, const struct gpu_patie
 	job->invalid = 0;
 	if (check_job(job, err) < 0)
 		return -1;
+	/*
+	 * Drivers are reported to hold up the host while it queues copies through host memory
+	 * behind other work. One route alone needs nobody to start with, and its copies take far
+	 * longer than queueing them.
+	 */
+	run.has_start = !ways[job->way].staged || job->route_count > 1;
 	gpu_bag_init(&run.bag, m, patience);
 	run.lanes = xcalloc((size_t)job->route_count, sizeof(*run.lanes));
 	rc = copy_all(&run, err);

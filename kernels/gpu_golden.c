@@ -192,7 +192,10 @@ void golden_rows(const struct golden *g, const int *rows, int count, int32_t *to
 
 /*
  * Sums must stay below where the accumulator's integers end: fp32 2^24 and fp64 2^53 (IEEE 754,
- * bits of the significand), int32 2^31.
+ * bits of the significand), int32 2^31. A tensor core does not add as IEEE 754 has it: it cuts all
+ * addends off at one place below the largest. From sm_80 on that is 24 bits or more below it, but
+ * 13 with fp8 on some (arXiv 2511.10909, MMA-Sim), so that it never cuts off a part of an integer
+ * within these bounds, nor within one chunk of fp8.
  */
 uint64_t golden_most(enum gpu_precision precision, int n)
 {

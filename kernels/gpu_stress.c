@@ -2,8 +2,9 @@
  * gpu_stress.c - fills, moves and verifies nearly all memory of a GPU until its time is over.
  *
  * A pattern is a row of passes, each over all memory before the next begins: then no cache still
- * holds what a pass has written when another compares it. Rounds differ in their seeds and steps,
- * so that a long test goes on finding what a short one cannot.
+ * holds what a pass has written when another compares it, but for what was written last where the
+ * next pass comes back the other way, and that is driven out. Rounds differ in their seeds and
+ * steps, so that a long test goes on finding what a short one cannot.
  */
 #include "kernels/gpu_start.h"
 
@@ -18,8 +19,10 @@ enum { WORDS_A_THREAD = 16, ALIGNED = 64 << 10, SMALLEST = 2 << 20 };
 /* A stream takes about a thousand launches ahead; then launching itself waits, without a deadline.
  */
 enum { QUEUED_MOST = 256 };
-/* Reads of each word and stride; the range is some times the L2 cache, so that each opens a row. */
-enum { HAMMER_REPEAT = 8, HAMMER_CACHES = 4 };
+/* Reads of each word and stride. */
+enum { HAMMER_REPEAT = 8 };
+/* So many times the L2 cache must be gone through until none of what it held is left in it. */
+enum { CACHES = 4 };
 
 struct piece { /* one allocation */
 	CUdeviceptr at;
@@ -35,6 +38,7 @@ struct stress_run {
 	int count;
 	CUdeviceptr wrong, sink;
 	const char *pattern;
+	int backward; /* the last pass was */
 	int queued;
 	double queued_bytes;
 };
@@ -158,7 +162,8 @@ static int hammer(struct stress_run *run, CUdeviceptr at, uint64_t words, uint64
 static int act_hammer(struct stress_run *run, struct piece r, struct device_pattern p,
 		      struct error *err)
 {
-	const uint64_t range = HAMMER_CACHES * gpu_info(run->g)->l2_bytes / 8 + 1;
+	/* as a row is opened only by what no cache answers */
+	const uint64_t range = CACHES * gpu_info(run->g)->l2_bytes / 8 + 1;
 	uint64_t words;
 
 	(void)p;
@@ -168,6 +173,30 @@ static int act_hammer(struct stress_run *run, struct piece r, struct device_patt
 			if (hammer(run, r.at + at * 8, words, strides[s] / 8, err) < 0)
 				return -1;
 		}
+	return 0;
+}
+
+/*
+ * Reads the end of memory at which the next pass will end, for that is the one that was gone over
+ * longest ago. By loads of the same kind as all others here, of which the cache gives up the
+ * oldest.
+ */
+static int empty_cache(struct stress_run *run, int backward, struct error *err)
+{
+	uint64_t left = CACHES * gpu_info(run->g)->l2_bytes / sizeof(struct device_unit);
+
+	for (int i = 0; i < run->count && left > 0; i++) {
+		const struct piece *r = &run->pieces[backward ? i : run->count - 1 - i];
+		const uint64_t all = r->words * 8 / sizeof(struct device_unit);
+		uint64_t units = all < left ? all : left;
+		CUdeviceptr at = r->at + (backward ? 0 : all - units) * sizeof(struct device_unit);
+		void *args[] = { &at, &units, &run->sink, NULL };
+
+		if (launch(run, "read_units", 2 * units, units * sizeof(struct device_unit), args,
+			   err) < 0)
+			return -1;
+		left -= units;
+	}
 	return 0;
 }
 
@@ -361,6 +390,10 @@ static int run_pass(struct stress_run *run, enum act act, struct device_pattern 
 		return rest(run->job->fade, err);
 	if (gpu_timer_begin(&run->timer, err) < 0)
 		return -1;
+	if (acts[act].checks && p.backward != run->backward &&
+	    empty_cache(run, p.backward, err) < 0)
+		return -1;
+	run->backward = p.backward;
 	for (int i = 0; i < run->count; i++) {
 		const struct piece *r = &run->pieces[p.backward ? run->count - 1 - i : i];
 

@@ -62,7 +62,31 @@ static void no_links(struct job *job, const char *part, int is_hole, const char 
 	say(job, "links_up", part, why);
 }
 
-static void check_links(struct job *job, int gpu, const char *part)
+/*
+ * 1 if GPUs list links and not one of any GPU is up. Boards of PCIe form without a bridge do so
+ * (reported of A100 80GB PCIe with driver 570), and no call tells them from a node of which all
+ * links are down: so it is a hole until somebody says which.
+ */
+static int none_is_up(struct job *job, const struct job_gpus *gpus)
+{
+	struct gpu_link links[LINKS_MOST];
+	struct error ignored; /* it is told where the links of that GPU are checked */
+
+	for (int i = 0; i < gpus->count; i++) {
+		int count = job->hw->gpu_links ? job->hw->gpu_links(job->machine, gpus->numbers[i],
+								    links, LINKS_MOST, &ignored)
+					       : -1;
+
+		if (count < 0 || count > LINKS_MOST)
+			return 0;
+		for (int k = 0; k < count; k++)
+			if (links[k].up)
+				return 0;
+	}
+	return 1;
+}
+
+static void check_links(struct job *job, int gpu, const char *part, int none_up)
 {
 	struct gpu_link links[LINKS_MOST];
 	struct error err = { "" };
@@ -86,6 +110,13 @@ static void check_links(struct job *job, int gpu, const char *part)
 	for (int i = 0; i < count; i++) {
 		record_link(job, part, &links[i]);
 		up += links[i].up != 0;
+	}
+	if (none_up) {
+		no_links(
+			job, part, 1,
+			"no NVLink of any GPU here is up: boards without a bridge (waive it), or a "
+			"fabric that does not run");
+		return;
 	}
 	job_report(job, "links_down", part, count - up);
 	job_report(job, "links_up", part, up);
@@ -194,15 +225,16 @@ static int run(struct job *job, struct error *err)
 {
 	struct gpu_counters *counters;
 	struct job_gpus gpus;
-	int rc = job_gpus(job, &gpus, promised, err);
+	int rc = job_gpus(job, &gpus, promised, err), none_up;
 
 	if (rc != RUN_OK)
 		return rc;
+	none_up = none_is_up(job, &gpus);
 	counters = gpu_counters_new(job);
 	for (int i = 0; i < gpus.count; i++) {
 		const struct host_gpu *gpu = &gpus.all->items[gpus.numbers[i]];
 
-		check_links(job, gpus.numbers[i], gpu->part);
+		check_links(job, gpus.numbers[i], gpu->part, none_up);
 		check_fabric(job, gpus.numbers[i], gpu->part);
 		check_sensors(job, gpus.numbers[i], gpu->part);
 		for (size_t k = 0; k < ARRAY_SIZE(states); k++)

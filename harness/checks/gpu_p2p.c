@@ -17,7 +17,7 @@
 #define PREPARE_RATE 10e9    /* bytes a second of filling and comparing, expected */
 #define EXPECTED_RATE 100e9  /* bytes a second between two GPUs, for the estimate alone */
 #define COMPANY_SECONDS 1.0  /* a round or a shift, expected where pairs share PCIe */
-enum { COPIES_LEAST = 2 };
+enum { COPIES_LEAST = 2, STAGED_FAILURES = 2 };
 
 static const struct param params[] = {
 	{ "bytes", "256MiB", "size of one copy" },
@@ -81,6 +81,7 @@ struct p2p {
 	struct job *job;
 	struct gpu_team team;
 	int n, ways, samples, copies, late;
+	int staged_failures[2];                  /* of pairs whose GPUs live: alone, both ways */
 	const int *gpus;                         /* numbers of the n */
 	double *gbs;                             /* room for the samples of n routes */
 	struct pair pairs[GPUS_MOST][GPUS_MOST]; /* by numbers of GPUs */
@@ -158,8 +159,8 @@ static void measure(struct p2p *p, int from, int to, enum gpu_way way, int copie
 		gpu_samples(p->job, metric, subject, p->gbs, p->samples);
 }
 
-static void measure_both(struct p2p *p, int from, int to, enum gpu_way way, int copies,
-			 const char *metric)
+static int measure_both(struct p2p *p, int from, int to, enum gpu_way way, int copies,
+			const char *metric)
 {
 	struct gpu_route routes[] = { route_of(p, from, to, 0), route_of(p, to, from, 1) };
 	const char *dead = team_dead(&p->team, from, to);
@@ -169,11 +170,12 @@ static void measure_both(struct p2p *p, int from, int to, enum gpu_way way, int 
 	gpu_pair(subject, from, to);
 	if (dead || copy(p, routes, 2, way, copies, p->samples, &err) < 0) {
 		job_hole(p->job, metric, subject, dead ? dead : err.text);
-		return;
+		return -1;
 	}
 	for (int i = 0; i < p->samples; i++)
 		p->gbs[i] += p->gbs[p->samples + i];
 	gpu_samples(p->job, metric, subject, p->gbs, p->samples);
+	return 0;
 }
 
 /* Timings of a path of 20 GB/s would take ten times as long as those of NVLink, to no gain. */
@@ -222,23 +224,40 @@ static void measure_direct(struct p2p *p, int from, int to)
 		measure_both(p, from, to, GPU_WRITE_CE, pair->copies, "both");
 }
 
+static void count_failure(struct p2p *p, int from, int to, int both)
+{
+	p->staged_failures[both] += !team_dead(&p->team, from, to);
+}
+
+/*
+ * Nothing is judged by it, and a driver that does not queue such copies ahead costs seconds of
+ * waiting for a start at each pair: after a few failures the others are not tried.
+ */
 static void measure_staged(struct p2p *p, int from, int to)
 {
+	static const char enough[] = "left out after other pairs failed";
 	const char *why = team_dead(&p->team, from, to);
 	char subject[GPU_SUBJECT];
 	struct error err;
 	int copies;
 
-	if (!why && probe(p, from, to, GPU_STAGED_CE, &copies, &err) < 0)
+	gpu_pair(subject, from, to);
+	if (!why && p->staged_failures[0] >= STAGED_FAILURES)
+		why = enough;
+	if (!why && probe(p, from, to, GPU_STAGED_CE, &copies, &err) < 0) {
+		count_failure(p, from, to, 0);
 		why = err.text;
-	if (!why) {
-		measure(p, from, to, GPU_STAGED_CE, copies, "staged");
-		measure_both(p, from, to, GPU_STAGED_CE, copies, "staged_both");
+	}
+	if (why) {
+		job_hole(p->job, "staged", subject, why);
+		job_hole(p->job, "staged_both", subject, why);
 		return;
 	}
-	gpu_pair(subject, from, to);
-	job_hole(p->job, "staged", subject, why);
-	job_hole(p->job, "staged_both", subject, why);
+	measure(p, from, to, GPU_STAGED_CE, copies, "staged");
+	if (p->staged_failures[1] >= STAGED_FAILURES)
+		job_hole(p->job, "staged_both", subject, enough);
+	else if (measure_both(p, from, to, GPU_STAGED_CE, copies, "staged_both") < 0)
+		count_failure(p, from, to, 1);
 }
 
 /* ---- all at once --------------------------------------------------------------------------- */
