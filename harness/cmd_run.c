@@ -122,9 +122,10 @@ static int has_work(struct runfolder *r)
 	return more > 0 || r->plan->count > before;
 }
 
-static int execute(struct runfolder *r, const struct arguments *a, const char *root)
+static int execute(struct runfolder *r, const struct arguments *a)
 {
 	int json = a->value[OPT_JSON] != NULL, quiet = a->value[OPT_QUIET] != NULL;
+	const char *root = json_string_value(json_object_get(r->results->head, "root"));
 	struct display d = { .on_terminal = !json && !quiet && isatty(STDERR_FILENO) };
 	struct control c = {
 		.spec = r->spec,
@@ -133,8 +134,12 @@ static int execute(struct runfolder *r, const struct arguments *a, const char *r
 		.plan = r->plan,
 		.results = r->results,
 		.journal = r->journal,
-		.launcher = launcher_find("local"),
-		.root = root,
+		.launcher = launcher_find(run_started_by(r, "launcher")),
+		.launch = { .root = a->value[OPT_ROOT] ? a->value[OPT_ROOT]
+				    : root             ? root
+						       : "",
+			    .program = run_started_by(r, "program"),
+			    .ssh_config = run_started_by(r, "ssh_config") },
 		.progress = show_progress,
 		.line = json ? show_line : NULL,
 		.arg = &d,
@@ -142,8 +147,10 @@ static int execute(struct runfolder *r, const struct arguments *a, const char *r
 	struct error err;
 	enum control_end end;
 
-	if (a->value[OPT_LAUNCHER])
-		c.launcher = launcher_find(a->value[OPT_LAUNCHER]);
+	if (!c.launcher) {
+		error_set(&err, "%s was started by a launcher that this build lacks", r->path);
+		return fail_with(EXIT_HARNESS, &err);
+	}
 	end = has_work(r) ? control_run(&c, &err) : CONTROL_DONE;
 	end_display(&d);
 	return finish(r, end, &err, json);
@@ -162,7 +169,7 @@ int cmd_run(const struct arguments *a)
 	}
 	l = launcher_find(a->value[OPT_LAUNCHER] ? a->value[OPT_LAUNCHER] : "local");
 	if (!l) {
-		error_set(&err, "unknown launcher '%s'; this build has: local, pretend",
+		error_set(&err, "unknown launcher '%s'; this build has: local, ssh, pretend",
 			  a->value[OPT_LAUNCHER]);
 		return fail_with(EXIT_USAGE, &err);
 	}
@@ -175,7 +182,7 @@ int cmd_run(const struct arguments *a)
 	if (rc == 0)
 		rc = run_create(&r, a, a->value[OPT_OUT]);
 	if (rc == 0)
-		rc = execute(&r, a, a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "");
+		rc = execute(&r, a);
 	run_close(&r);
 	return rc;
 }
@@ -184,12 +191,9 @@ int cmd_resume(const struct arguments *a)
 {
 	struct runfolder r = { 0 };
 	int rc = run_open(&r, a->words[0], NULL, 1);
-	const char *root;
 
-	if (rc == 0) {
-		root = json_string_value(json_object_get(r.results->head, "root"));
-		rc = execute(&r, a, a->value[OPT_ROOT] ? a->value[OPT_ROOT] : root ? root : "");
-	}
+	if (rc == 0)
+		rc = execute(&r, a);
 	run_close(&r);
 	return rc;
 }

@@ -22,9 +22,10 @@ enum {
 	STOP_SECONDS = 20,  /* for agents to stop their children and leave */
 	PIECE = 140,        /* bytes of a knob in one line: all escaped it still fits */
 	AGENT_SECONDS = 400 * 86400,
+	BAD_LINES_NOTED = 100,
 };
 
-enum node_state { NODE_STARTING, NODE_READY, NODE_LEAVING, NODE_GONE };
+enum node_state { NODE_WAITING, NODE_STARTING, NODE_READY, NODE_LEAVING, NODE_GONE };
 
 struct run;
 
@@ -36,6 +37,7 @@ struct link {
 	uv_timer_t hello;
 	uint64_t busy;   /* resources of the steps that run there */
 	int retired;     /* takes no further steps */
+	int bad_lines;   /* lines that were no events */
 	char why[300];   /* why it is gone or retired */
 	char noise[300]; /* last line of the agent's standard error */
 };
@@ -60,6 +62,7 @@ struct run {
 	struct node_steps of_node;
 	int *open; /* steps of each phase that have no end yet */
 	int phase;
+	int next, reaching; /* the next node to be reached, and how many are being reached */
 	int stopping, over;
 	double began, stop_began;
 	struct error *err;
@@ -382,14 +385,32 @@ static void retire(struct run *r, struct link *l, const char *why)
 	lose_steps(r, l->node);
 }
 
+static void start_agents(struct run *r);
+
+/* A node is no longer being reached, with or without success: the next one may be. */
+static void reached(struct run *r, struct link *l)
+{
+	if (l->state == NODE_STARTING)
+		r->reaching--;
+	uv_timer_stop(&l->hello);
+	start_agents(r);
+}
+
 static void on_hello(struct run *r, struct link *l, const struct event *ev)
 {
 	char why[300];
 
-	uv_timer_stop(&l->hello);
 	if (l->state != NODE_STARTING)
 		return;
+	reached(r, l);
 	l->state = NODE_READY;
+	if (l->bad_lines) {
+		snprintf(why, sizeof(why),
+			 "%d lines came before its agent spoke and are left out: a banner?",
+			 l->bad_lines);
+		note(r, node_name(r, l->node), why);
+		l->bad_lines = 0;
+	}
 	if (strcmp(event_text(ev, "version"), ASSAY_VERSION) ||
 	    strcmp(event_text(ev, "commit"), ASSAY_COMMIT)) {
 		snprintf(why, sizeof(why), "its agent is version %.40s (%.40s), this is %s (%s)",
@@ -426,6 +447,19 @@ static void take_line(struct run *r, struct link *l, const struct event *ev, con
 		retire(r, l, "a step there is stuck: the node takes no further steps");
 }
 
+/* A shell's banner is no harm, and a node that talks without end must not fill our disk. */
+static void note_bad_line(struct run *r, struct link *l, const char *why)
+{
+	char text[700];
+
+	l->bad_lines++;
+	if (l->state == NODE_STARTING || l->bad_lines > BAD_LINES_NOTED)
+		return;
+	snprintf(text, sizeof(text), "a line of its agent is left out: %s%s", why,
+		 l->bad_lines == BAD_LINES_NOTED ? "; further ones are not noted" : "");
+	note(r, node_name(r, l->node), text);
+}
+
 static void on_agent_line(void *arg, char *line, size_t len, int cut)
 {
 	struct link *l = arg;
@@ -436,10 +470,7 @@ static void on_agent_line(void *arg, char *line, size_t len, int cut)
 	if (r->failed)
 		return;
 	if (cut || event_parse(line, len, &ev, &err) < 0) {
-		char text[700];
-
-		snprintf(text, sizeof(text), "a line of its agent is left out: %s", err.text);
-		note(r, node_name(r, l->node), text);
+		note_bad_line(r, l, err.text);
 		return;
 	}
 	if (strcmp(ev.at, node_name(r, l->node)) != 0)
@@ -461,25 +492,39 @@ static void on_agent_noise(void *arg, char *line, size_t len, int cut)
 	snprintf(l->noise, sizeof(l->noise), "%s", line);
 }
 
+/* Why an agent is gone that nobody sent away. */
+static void ending_text(const struct run *r, const struct link *l, const struct child_end *end,
+			char *out, size_t room)
+{
+	const struct launcher *launcher = r->c->launcher;
+	const char *meaning = launcher->explain && !end->signal
+				      ? launcher->explain(end->exit_code, l->noise)
+				      : NULL;
+
+	if (end->signal)
+		snprintf(out, room, "its agent was killed by signal %d", end->signal);
+	else if (meaning)
+		snprintf(out, room, "%s%s%s", meaning, *l->noise ? ": " : "", l->noise);
+	else
+		snprintf(out, room, "its agent left with code %d%s%s", end->exit_code,
+			 *l->noise ? ": " : "", l->noise);
+}
+
 static void on_agent_ended(void *arg, const struct child_end *end)
 {
 	struct link *l = arg;
 	struct run *r = l->run;
+	enum node_state was = l->state;
 	char why[800];
 
 	child_free(l->agent);
 	l->agent = NULL;
-	uv_timer_stop(&l->hello);
-	if (l->state != NODE_LEAVING && !r->over) {
-		if (end->signal)
-			snprintf(why, sizeof(why), "its agent was killed by signal %d",
-				 end->signal);
-		else
-			snprintf(why, sizeof(why), "its agent left with code %d%s%s",
-				 end->exit_code, *l->noise ? ": " : "", l->noise);
+	if (was != NODE_LEAVING && !r->over) {
+		ending_text(r, l, end, why, sizeof(why));
 		note(r, node_name(r, l->node), why);
 		retire(r, l, why);
 	}
+	reached(r, l);
 	l->state = NODE_GONE;
 	advance(r, NULL);
 }
@@ -582,21 +627,30 @@ static void start_agent(struct run *r, int node)
 {
 	struct link *l = &r->links[node];
 	const struct child_calls calls = { on_agent_line, on_agent_noise, on_agent_ended, l };
-	const char *argv[LAUNCH_ARGS];
 	struct error err;
+	char **argv = r->c->launcher->command(&r->c->launch, node_name(r, node), &err);
 
-	l->run = r;
-	l->node = node;
-	uv_timer_init(&r->loop, &l->hello);
-	l->hello.data = l;
-	r->c->launcher->command(node_name(r, node), r->c->root, argv);
-	l->agent = child_start(&r->loop, argv, NULL, AGENT_SECONDS, &calls, &err);
+	if (argv)
+		l->agent = child_start(&r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,
+				       &calls, &err);
+	launch_free(argv);
 	if (!l->agent) {
 		l->state = NODE_GONE;
 		retire(r, l, err.text);
 		return;
 	}
+	l->state = NODE_STARTING;
+	r->reaching++;
 	uv_timer_start(&l->hello, on_no_hello, HELLO_SECONDS * 1000, 0);
+}
+
+/* As many at the same time as the launcher likes: a thousand logins at once are an attack. */
+static void start_agents(struct run *r)
+{
+	int window = r->c->launcher->window;
+
+	while (!r->over && r->next < r->c->fleet->count && (!window || r->reaching < window))
+		start_agent(r, r->next++);
 }
 
 static void watch_signal(struct run *r, uv_signal_t *s, int number)
@@ -630,8 +684,13 @@ enum control_end control_run(struct control *c, struct error *err)
 	uv_timer_start(&r.tick, on_tick, 100, 500);
 	/* Phases that an earlier try finished open the next before any agent is asked for anything.
 	 */
-	for (int i = 0; i < c->fleet->count; i++)
-		start_agent(&r, i);
+	for (int i = 0; i < c->fleet->count; i++) {
+		r.links[i].run = &r;
+		r.links[i].node = i;
+		uv_timer_init(&r.loop, &r.links[i].hello);
+		r.links[i].hello.data = &r.links[i];
+	}
+	start_agents(&r);
 	uv_run(&r.loop, UV_RUN_DEFAULT);
 	uv_walk(&r.loop, close_handle, NULL);
 	uv_run(&r.loop, UV_RUN_DEFAULT);

@@ -27,7 +27,7 @@ struct control {
 	struct results *results; /* of what the journal held before; grows */
 	struct journal *journal;
 	const struct launcher *launcher;
-	const char *root;
+	struct launch launch;
 	/* NULL: quiet. Called about twice a second, and when a step ends. */
 	void (*progress)(void *arg, const struct progress *p);
 	/* NULL: quiet. Each line of the journal as it is written. */

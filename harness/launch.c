@@ -1,20 +1,140 @@
-/* launch.c - the launchers. */
+/*
+ * launch.c - the launchers.
+ *
+ * ssh hands one line to a shell of the node's. All that goes into it is quoted, so no name and no
+ * path can become a command there.
+ */
 #include "harness/launch.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static char **copy_words(const char *const *words, size_t count)
+{
+	char **copy = xcalloc(count + 1, sizeof(*copy));
+
+	for (size_t i = 0; i < count; i++)
+		copy[i] = xstrdup(words[i]);
+	return copy;
+}
+
+void launch_free(char **command)
+{
+	for (char **at = command; at && *at; at++)
+		free(*at);
+	free(command);
+}
 
 /* This very program: /proc/self/exe stays right when the file is replaced during a run. */
-static void local(const char *node, const char *root, const char *argv[LAUNCH_ARGS])
+static char **local(const struct launch *launch, const char *node, struct error *err)
 {
-	const char *const words[] = { "/proc/self/exe", "agent", "--node", node,
-				      "--root",         root,    NULL };
+	const char *const words[] = { "/proc/self/exe", "agent",     "--node", node,
+				      "--root",         launch->root };
 
-	memcpy(argv, words, sizeof(words));
+	(void)err;
+	return copy_words(words, ARRAY_SIZE(words));
+}
+
+/* 'text', as a POSIX shell takes it for one word whatever is in it. */
+static void add_quoted(struct text *t, const char *text)
+{
+	text_add(t, "'");
+	for (; *text; text++)
+		if (*text == '\'')
+			text_add(t, "'\\''");
+		else
+			text_put(t, text, 1);
+	text_add(t, "'");
+}
+
+static char *own_path(struct error *err)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n < 0) {
+		error_sys(err, "cannot tell where this program is");
+		return NULL;
+	}
+	path[n] = '\0';
+	return xstrdup(path);
+}
+
+static char **ssh(const struct launch *launch, const char *node, struct error *err)
+{
+	char *program = *launch->program ? xstrdup(launch->program) : own_path(err), **command;
+	struct text line;
+
+	if (!program)
+		return NULL;
+	text_init(&line);
+	text_add(&line, "exec ");
+	add_quoted(&line, program);
+	text_add(&line, " agent --node ");
+	add_quoted(&line, node);
+	text_add(&line, " --root ");
+	add_quoted(&line, launch->root);
+	{
+		/* A connection that falls silent is cut after 15 s; a host that does not answer,
+		 * in 10. */
+		const char *const words[] = {
+			"ssh",     "-T",
+			"-F",      launch->ssh_config,
+			"-o",      "BatchMode=yes",
+			"-o",      "ConnectTimeout=10",
+			"-o",      "ServerAliveInterval=5",
+			"-o",      "ServerAliveCountMax=3",
+			"--",      node,
+			line.data,
+		};
+		size_t skip = *launch->ssh_config ? 0 : 2;
+		const char *kept[ARRAY_SIZE(words)];
+		size_t n = 0;
+
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			if (i < 2 || i >= 2 + skip)
+				kept[n++] = words[i];
+		command = copy_words(kept, n);
+	}
+	text_release(&line);
+	free(program);
+	return command;
+}
+
+/* ssh leaves with 255 for whatever went wrong; only its words tell what (OpenSSH 9, ssh(1)). */
+static const char *explain_ssh(int exit_code, const char *noise)
+{
+	static const struct {
+		const char *words, *meaning;
+	} table[] = {
+		{ "Permission denied", "it refuses our login" },
+		{ "Host key verification failed", "its host key is not the one that is known" },
+		{ "Could not resolve", "its name is not known" },
+		{ "Connection refused", "nothing there listens for ssh" },
+		{ "No route to host", "there is no way to it" },
+		{ "not responding", "it fell silent" },
+		{ "timed out", "it does not answer" },
+		{ "closed by remote", "the connection was cut" },
+		{ "Connection reset", "the connection was cut" },
+		{ "Broken pipe", "the connection was cut" },
+		{ "Bad configuration", "the ssh configuration is wrong" },
+	};
+
+	if (exit_code == 127)
+		return "assay is not there (--program says where to look)";
+	if (exit_code == 126)
+		return "assay cannot be started there";
+	for (size_t i = 0; exit_code == 255 && i < ARRAY_SIZE(table); i++)
+		if (strstr(noise, table[i].words))
+			return table[i].meaning;
+	return exit_code == 255 ? "ssh failed, or the agent did" : NULL;
 }
 
 const struct launcher launchers[] = {
-	{ "local", "this machine", 1, 0, local },
-	{ "pretend", "many names for this machine, to try the harness", 0, 1, local },
+	{ "local", "this machine", 1, 0, 0, local, NULL },
+	{ "ssh", "each host through ssh, without a password", 0, 0, 32, ssh, explain_ssh },
+	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, local, NULL },
 	{ 0 },
 };
 

@@ -9,17 +9,26 @@
 
 #include "harness/base/base.h"
 
-enum { LAUNCH_ARGS = 16 };
+/* What all agents of a run are started with. The strings are lent. */
+struct launch {
+	const char *root;       /* "" or the folder of a recorded machine */
+	const char *program;    /* where assay is on the nodes; "" : where it is here */
+	const char *ssh_config; /* for `ssh -F`; "": what ssh reads anyway */
+};
 
 struct launcher {
 	const char *name, *summary;
 	int one_node; /* reaches only this machine */
 	int pretends; /* its nodes are not what they are called: such a run accepts nothing */
-	/* Fills argv, ends with NULL. The strings are lent by the caller or constant. */
-	void (*command)(const char *node, const char *root, const char *argv[LAUNCH_ARGS]);
+	int window;   /* agents that are being reached at the same time; 0: all */
+	/* The command that starts an agent; to be freed by launch_free. NULL with err. */
+	char **(*command)(const struct launch *launch, const char *node, struct error *err);
+	/* What an exit code before or behind the agent means, or NULL; noise: its last words. */
+	const char *(*explain)(int exit_code, const char *noise);
 };
 
 extern const struct launcher launchers[]; /* ends at name == NULL */
 const struct launcher *launcher_find(const char *name);
+void launch_free(char **command);
 
 #endif

@@ -23,6 +23,8 @@
 	X(OPT_FOLDER, "folder", "DIR", "where the derived spec lets disk checks write files")      \
 	X(OPT_ROOT, "root", "DIR", "read a recorded machine under DIR instead of this one")        \
 	X(OPT_NODE, "node", "NAME", "name of the node (used by launchers)")                        \
+	X(OPT_PROGRAM, "program", "PATH", "where assay is on the nodes, if not where it is here")  \
+	X(OPT_SSH_CONFIG, "ssh-config", "FILE", "configuration for ssh, in place of your own")     \
 	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \
 	X(OPT_HELP, "help", NULL, "this help")
 

@@ -164,7 +164,6 @@ static int build_plan(struct runfolder *r, struct error *err)
 		r->plan = plan_build(r->spec, r->fleet, r->profile, &r->options, err);
 	return r->plan ? 0 : -1;
 }
-
 int run_from_options(struct runfolder *r, const struct arguments *a)
 {
 	struct error err;
@@ -258,6 +257,38 @@ static int write_plan(const struct runfolder *r, const char *path, struct error 
 	return rc;
 }
 
+static const char *value_or(const struct arguments *a, enum opt option, const char *otherwise)
+{
+	return a->value[option] ? a->value[option] : otherwise;
+}
+
+static int write_launch(struct runfolder *r, const struct arguments *a, const char *path,
+			struct error *err)
+{
+	char *file = xasprintf("%s/launch.json", path), *text;
+	int rc;
+
+	r->started_by = json_object();
+	json_object_set_new(r->started_by, "launcher",
+			    json_string(value_or(a, OPT_LAUNCHER, "local")));
+	json_object_set_new(r->started_by, "program",
+			    event_string(value_or(a, OPT_PROGRAM, ""), 4096));
+	json_object_set_new(r->started_by, "ssh_config",
+			    event_string(value_or(a, OPT_SSH_CONFIG, ""), 4096));
+	text = json_dumps(r->started_by, JSON_INDENT(1));
+	rc = file_replace(file, text, strlen(text), err);
+	free(text);
+	free(file);
+	return rc;
+}
+
+const char *run_started_by(const struct runfolder *r, const char *key)
+{
+	const char *s = json_string_value(json_object_get(r->started_by, key));
+
+	return s ? s : "";
+}
+
 int run_create(struct runfolder *r, const struct arguments *a, const char *path)
 {
 	struct error err;
@@ -273,6 +304,7 @@ int run_create(struct runfolder *r, const struct arguments *a, const char *path)
 	if (write_tree(path, "spec.yaml", r->spec->tree, &err) < 0 ||
 	    write_tree(path, "profile.yaml", r->profile->tree, &err) < 0 ||
 	    write_hosts(r, path, &err) < 0 || write_plan(r, path, &err) < 0 ||
+	    write_launch(r, a, path, &err) < 0 ||
 	    journal_append(r->journal, head_event(r, a), 1, r->results, &err) < 0)
 		return fail_with(EXIT_HARNESS, &err);
 	return 0;
@@ -312,6 +344,19 @@ static struct profile *reload_profile(const char *run, const struct spec *s)
 		return p;
 	profile_free(p);
 	return NULL;
+}
+
+/* Only those who go on with a run need it; an older folder has none. */
+static int reload_launch(struct runfolder *r, const char *run, struct error *err)
+{
+	char *file = xasprintf("%s/launch.json", run);
+	json_error_t why;
+
+	r->started_by = json_load_file(file, 0, &why);
+	if (!r->started_by)
+		error_set(err, "%s: %s", file, why.text);
+	free(file);
+	return r->started_by ? 0 : -1;
 }
 
 static int reload_hosts(struct runfolder *r, const char *run, struct error *err)
@@ -391,7 +436,8 @@ int run_open(struct runfolder *r, const char *path, const char *spec_path, int w
 	r->options.only = *r->only ? r->only : NULL;
 	r->options.destroy_data = json_is_true(json_object_get(r->results->head, "destroy"));
 	if ((!spec_path && check_same_files(r, &err) < 0) || reload_hosts(r, path, &err) < 0 ||
-	    build_plan(r, &err) < 0 || (!spec_path && check_same_plan(r, &err) < 0))
+	    build_plan(r, &err) < 0 || (!spec_path && check_same_plan(r, &err) < 0) ||
+	    (write && reload_launch(r, path, &err) < 0))
 		return fail_with(EXIT_USAGE, &err);
 	replan_repeats(r);
 	return 0;
@@ -427,5 +473,6 @@ void run_close(struct runfolder *r)
 	profile_free(r->profile);
 	spec_free(r->spec);
 	free(r->only);
+	json_decref(r->started_by);
 	free(r->path);
 }

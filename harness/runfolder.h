@@ -24,6 +24,8 @@ struct runfolder {
 	struct journal *journal;
 	struct judgement *judgement;
 	char *only; /* owns options.only of an old run */
+	/* RUN/launch.json: how agents are started, so that resume goes on the same way. */
+	json_t *started_by; /* launcher, program, ssh_config; owned */
 };
 
 /* Spec, profile, hosts and plan from options. 0 or the exit code, with everything said on stderr.
@@ -36,6 +38,8 @@ int run_create(struct runfolder *r, const struct arguments *a, const char *path)
  * journal's head. `write`: opens the journal for appending and locks it. 0 or the exit code.
  */
 int run_open(struct runfolder *r, const char *path, const char *spec_path, int write);
+/* A text of started_by, "" when it is not there. */
+const char *run_started_by(const struct runfolder *r, const char *key);
 /* Judges what the results hold. */
 void run_judge(struct runfolder *r);
 struct report_input run_report_input(const struct runfolder *r);

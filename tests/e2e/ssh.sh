@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# Several nodes through real sshd processes on loopback, and every way a node can refuse or leave.
+. "$(dirname "$0")/lib.sh"
+need python3 ssh sshd ssh-keygen
+need_root
+port=$((20000 + RANDOM % 20000))
+mkdir -p "$work/ssh" /run/sshd
+chmod 700 "$work/ssh"
+ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/id"
+ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/stranger"
+cp "$work/ssh/id.pub" "$work/ssh/authorized"
+: >"$work/ssh/known"
+
+# start_host N [LINE...]: an sshd on 127.0.1.N that answers as nN.
+start_host() {
+	local n=$1 f=$work/ssh/host$1
+	shift
+	[ -e "$f.key" ] || {
+		ssh-keygen -q -t ed25519 -N '' -f "$f.key"
+		echo "[127.0.1.$n]:$port $(cut -d' ' -f1,2 "$f.key.pub")" >>"$work/ssh/known"
+	}
+	{
+		printf 'ListenAddress 127.0.1.%s:%s\nHostKey %s.key\nPidFile %s.pid\n' "$n" "$port" "$f" "$f"
+		printf 'AuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n' "$work/ssh/authorized"
+		printf 'PermitRootLogin yes\nUseDNS no\nMaxStartups 256\nPrintMotd no\n'
+		printf '%s\n' "$@"
+	} >"$f.conf"
+	"$(command -v sshd)" -f "$f.conf"
+	check "sshd $n runs" within 5 test -s "$f.pid"
+}
+
+stop_host() {
+	kill "$(cat "$work/ssh/host$1.pid")" 2>/dev/null
+	within 5 test ! -e "$work/ssh/host$1.pid"
+}
+
+{
+	for n in 1 2 3 4 5; do
+		printf 'Host n%s\n  HostName 127.0.1.%s\n  Port %s\n' "$n" "$n" "$port"
+	done
+	printf 'Host nowhere\n  HostName no-such-name.invalid\n'
+	printf 'Host *\n  User root\n  IdentityFile %s/ssh/id\n  IdentitiesOnly yes\n' "$work"
+	printf '  UserKnownHostsFile %s/ssh/known\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n' "$work"
+} >"$work/ssh/config"
+
+for n in 1 2 3 4; do
+	start_host $n
+	later "stop_host $n"
+done
+program=$(public_copy)
+
+{
+	echo programs:
+	program good "$(six 42)"
+	program slow "sleep 4; $(six 42)"
+	echo limits:
+	at_least good 40
+	at_least slow 40
+} | spec spec.yaml
+profile profile.yaml 0 one:good two:slow
+
+# over CODE FOLDER HOSTS [MORE...]: a run through ssh.
+over() {
+	local code=$1 folder=$2 hosts=$3
+	shift 3
+	expect "$code" "$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --ssh-config "$work/ssh/config" \
+		--program "${remote:-$program}" --hosts "$hosts" -o "$folder" "$@"
+	[ ! -e "$folder/journal.jsonl" ] || sane "$folder/journal.jsonl"
+}
+
+# verdict_of RUN NODE: words of its findings
+verdicts_of() {
+	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
+}
+
+over 0 all 'n[1-4]'
+says ACCEPTED
+check "each node gave its figures" test "$(verdicts_of all n4)" = "pass pass"
+
+# ---- nodes that cannot be had --------------------------------------------------------------------
+stop_host 3
+over 3 down 'n[1-4]' --only good
+says "nothing there listens for ssh"
+check "the others went on" test "$(verdicts_of down n4)" = pass
+check "the lost one is a hole" test "$(verdicts_of down n3)" = not-measured
+start_host 3
+
+over 3 nowhere 'n1,nowhere' --only good
+says "its name is not known"
+check "the other went on" test "$(verdicts_of nowhere n1)" = pass
+
+stop_host 2
+start_host 2 "AuthorizedKeysFile $work/ssh/stranger.pub"
+sed -i 1d "$work/ssh/host2.conf" # only the later line counts from now on
+stop_host 2
+sed -i "/AuthorizedKeysFile .*authorized/d" "$work/ssh/host2.conf"
+sed -i "1i ListenAddress 127.0.1.2:$port" "$work/ssh/host2.conf"
+"$(command -v sshd)" -f "$work/ssh/host2.conf"
+over 3 auth 'n[1-2]' --only good
+says "it refuses our login"
+check "the other went on" test "$(verdicts_of auth n1)" = pass
+stop_host 2
+start_host 2
+
+cp "$work/ssh/known" known.good
+sed -i '/127.0.1.4/d' "$work/ssh/known"
+echo "[127.0.1.4]:$port $(cut -d' ' -f1,2 "$work/ssh/stranger.pub")" >>"$work/ssh/known"
+over 3 key 'n[1,4]' --only good
+says "its host key is not the one that is known"
+check "the other went on" test "$(verdicts_of key n1)" = pass
+cp known.good "$work/ssh/known"
+
+remote=/nowhere/assay over 3 missing 'n1' --only good
+says "assay is not there"
+
+# ---- nodes that misbehave ------------------------------------------------------------------------
+# An agent of another version, one that talks rubbish, one that speaks for another node, a noisy login.
+cat >fake <<'END'
+#!/bin/sh
+case $(cat "$0.kind") in
+banner) yes 'Welcome to n1. Have a nice day.' | head -50; exec "$0.real" "$@" ;;
+version) cat "$0.hello"; exec cat >/dev/null ;;
+rubbish) head -c 3000000 /dev/urandom; yes '{"e":"data","at":"n1","step":"one/good/n1"}' | head -5000; exec "$0.real" "$@" ;;
+endless) tr '\0' x </dev/zero ;;
+silent) sleep 600 ;;
+esac
+END
+chmod 755 fake
+cp "$program" fake.real
+
+printf '{"e":"hello"}\n' >fake.hello
+journal_edit fake.hello 'lines = [seal({"e": "hello", "version": "99.9", "commit": "x", "pid": 1, "t": 1.0, "at": "n1", "n": 1})]'
+echo version >fake.kind
+remote="$work/fake" over 3 version n1 --only good
+says "its agent is version 99.9"
+echo banner >fake.kind
+remote="$work/fake" over 0 banner n1 --only good
+check "the banner is noted once" test "$(grep -c 'a banner?' banner/journal.jsonl)" = 1
+echo rubbish >fake.kind
+remote="$work/fake" over 0 rubbish n1 --only good
+check "rubbish fills nothing" test "$(stat -c %s rubbish/journal.jsonl)" -lt 100000
+echo endless >fake.kind
+LIMIT=60 remote="$work/fake" over 3 endless n1 --only good
+says "no agent answered"
+echo silent >fake.kind
+LIMIT=60 remote="$work/fake" over 3 silent n1 --only good
+says "no agent answered"
+
+# ---- nodes that leave in the middle ----------------------------------------------------------------
+# in_the_middle FOLDER COMMAND: starts a run on two nodes and runs the command while n2 measures.
+in_the_middle() {
+	"$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --ssh-config "$work/ssh/config" \
+		--program "$program" --hosts 'n[1-2]' --only slow -o "$1" >"$out" 2>"$err" </dev/null &
+	local pid=$! code=0
+	within 20 grep -q '"e":"start","at":"n2"' "$1/journal.jsonl" || bad "$1 did not start"
+	eval "$2"
+	wait "$pid" || code=$?
+	checks=$((checks + 1))
+	[ "$code" = "$3" ] || bad "$1: exit code $code instead of $3"
+	check "$1: the other node is good" test "$(verdicts_of "$1" n1)" = pass
+}
+agent_of() {
+	pgrep -f "^$program agent --node $1 " | head -1
+}
+in_the_middle killed 'kill -9 $(agent_of n2)' 3
+says "n2"
+check "named" grep -q 'n2' killed/report.txt
+in_the_middle crashed 'pkill -9 -P "$(cat "$work/ssh/host2.pid")"; stop_host 2; start_host 2' 3
+check "the cut is named" grep -q 'the connection was cut' crashed/report.txt
+in_the_middle frozen 'pkill -STOP -P "$(cat "$work/ssh/host2.pid")"' 3
+check "silence is named" grep -q 'it fell silent' frozen/report.txt
+pkill -KILL -P "$(cat "$work/ssh/host2.pid")"
+all_gone 40
+
+# after a crash of the controller, agents leave by themselves, and the run can go on
+"$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --ssh-config "$work/ssh/config" \
+	--program "$program" --hosts 'n[1-2]' -o again >/dev/null 2>&1 </dev/null &
+within 20 grep -q '"e":"start","at":"n2","step":"two' again/journal.jsonl || bad "did not start"
+kill -9 $!
+wait $! 2>/dev/null
+check "agents leave within 30 s" within 30 bash -c "! pgrep -f '^$program agent' >/dev/null"
+expect 0 "$ASSAY" resume again
+says ACCEPTED
+
+# names that look like options or commands are none
+for name in '-oProxyCommand=touch_x' 'n1;touch_x' '$(touch_x)'; do
+	expect 2 "$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --hosts "$name" -o evil
+done
+remote="/nowhere/'; touch $work/touched; '" over 3 quoted n1 --only good
+check "no path becomes a command" test ! -e touched
+
+# the control plane opens no port
+"$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --ssh-config "$work/ssh/config" \
+	--program "$program" --hosts n1 --only slow -o ports >/dev/null 2>&1 </dev/null &
+within 20 grep -q '"e":"start"' ports/journal.jsonl || bad "did not start"
+if command -v ss >/dev/null; then
+	check "no port is opened" bash -c "! ss -ltunp | grep -q assay"
+else
+	note "open ports: needs ss"
+fi
+wait $!
+finish
