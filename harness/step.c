@@ -220,6 +220,15 @@ static void tell_gpus(const struct job *job)
 	}
 }
 
+/* Facts and counters come from driver libraries too, so this is asked behind every check. */
+static void tell_double(const struct job *job)
+{
+	const char *what = job->hw->double_of ? job->hw->double_of(job->machine) : NULL;
+
+	if (what)
+		job->sink->fact(job->sink->arg, "", "simulated", what, NULL);
+}
+
 static enum end_word run_check(struct child *c, const struct agent_options *options,
 			       struct error *err)
 {
@@ -234,6 +243,7 @@ static enum end_word run_check(struct child *c, const struct agent_options *opti
 	rc = job.machine ? c->check->run(&job, err) : RUN_ERROR;
 	if (job.machine) {
 		tell_gpus(&job);
+		tell_double(&job);
 		job.hw->machine_close(job.machine);
 	}
 	free(values);

@@ -394,3 +394,10 @@ int gpu_usable(struct machine *m, int gpu, struct error *err)
 				 gpus->items[gpu].why_not);
 	return 0;
 }
+
+const char *machine_double_of(struct machine *m)
+{
+	if (m->gpus && m->gpus->simulated)
+		return "libcuda or NVML is a double";
+	return m->nvml && nvml_is_double(m->nvml) ? "NVML is a double" : NULL;
+}

@@ -238,7 +238,7 @@ struct disk_health {
 
 struct kernels {
 	const char *name; /* "real" or "twin" */
-	int simulated;    /* all of it; a double of a driver's library says so in gpus() */
+	int simulated;    /* all of it; for a double of a driver's library alone see double_of */
 
 	/* root is "" for this machine, or a folder that holds recorded /sys, /proc and /dev trees
 	 */
@@ -277,6 +277,11 @@ struct kernels {
 	int (*disk_health)(struct machine *m, const char *device, struct disk_health *health,
 			   struct error *err);
 
+	/*
+	 * What of this machine's driver libraries turned out to be a double, NULL if none that was
+	 * opened so far is. Nothing that was done with one is a measurement of this machine.
+	 */
+	const char *(*double_of)(struct machine *m);
 	/*
 	 * The GPUs that are there, by sysfs, NVML and CUDA together; opens CUDA at the first call,
 	 * so only a step's own process may ask. Lent by the machine. NULL with err only when

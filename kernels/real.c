@@ -35,6 +35,7 @@ const struct kernels real_kernels = {
 	.disk_integrity = disk_integrity,
 	.disk_health = disk_health,
 #ifdef HAVE_CUDA
+	.double_of = machine_double_of,
 	.gpus = machine_gpus,
 	.gpu_peer = machine_gpu_peer,
 	.gpu_copy = machine_gpu_copy,

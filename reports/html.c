@@ -221,23 +221,12 @@ static void put_matrices(const struct report_input *in, struct text *out)
 /* Points of long curves and maps go into a fold of their own: the page must stay readable. */
 enum { SERIES_SHOWN = 40 };
 
-static int series_length(const struct judgement *j, int first)
-{
-	const struct finding *f = &j->items[first];
-	int n = 0;
-
-	while (f->recorded && first + n < j->count && j->items[first + n].step == f->step &&
-	       !strcmp(j->items[first + n].metric, f->metric))
-		n++;
-	return n;
-}
-
 static void put_series(const struct report_input *in, struct text *out)
 {
 	const struct judgement *j = in->judgement;
 
 	for (int i = 0; i < j->count; i++) {
-		int n = series_length(j, i);
+		int n = report_series(j, i);
 
 		if (n <= SERIES_SHOWN || matrix_has(j, i))
 			continue;
@@ -267,8 +256,8 @@ static void put_all(const struct report_input *in, struct text *out)
 		check = f->check;
 		if (matrix_has(in->judgement, i))
 			continue;
-		if (series_length(in->judgement, i) > SERIES_SHOWN)
-			i += series_length(in->judgement, i) - 1;
+		if (report_series(in->judgement, i) > SERIES_SHOWN)
+			i += report_series(in->judgement, i) - 1;
 		else
 			put_row(f, 0, out);
 	}

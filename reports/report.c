@@ -74,6 +74,17 @@ const char *report_head(const struct report_input *in, const char *key)
 	return s ? s : "";
 }
 
+int report_series(const struct judgement *j, int first)
+{
+	const struct finding *f = &j->items[first];
+	int n = 0;
+
+	while (f->recorded && first + n < j->count && j->items[first + n].step == f->step &&
+	       !strcmp(j->items[first + n].metric, f->metric))
+		n++;
+	return n;
+}
+
 int report_is_simulated(const struct report_input *in)
 {
 	return results_simulated(in->results);

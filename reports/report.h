@@ -44,6 +44,8 @@ void report_value(const struct finding *f, char *out, size_t room);
 void report_limit(const struct finding *f, char *out, size_t room);
 /* One line that says what the verdict means for the reader. */
 const char *report_meaning(const struct report_input *in);
+/* How many recorded findings of one metric of one step begin at `first`; 0: that one is judged. */
+int report_series(const struct judgement *j, int first);
 int report_is_simulated(const struct report_input *in);
 /*
  * What products that were all right prove: "no wrong product in 7.9 GPU-hours: fewer than 0.38 an

@@ -335,19 +335,6 @@ static void print_matrix(const struct report_input *in, const struct matrix *m, 
 			      out);
 }
 
-/* How many findings of this metric of this step follow, this one included. */
-static int series_length(const struct judgement *j, int first)
-{
-	const struct finding *f = &j->items[first];
-	int n = 0;
-
-	for (int i = first;
-	     i < j->count && j->items[i].step == f->step && !strcmp(j->items[i].metric, f->metric);
-	     i++)
-		n++;
-	return n;
-}
-
 /* A curve or map of hundreds of points is one line here; the other formats hold it all. */
 static void print_series(const struct report_input *in, int first, int n, struct text *out)
 {
@@ -431,7 +418,7 @@ static void print_next(const struct report_input *in, int i, int to, char *done,
 {
 	const struct judgement *j = in->judgement;
 	const struct finding *f = &j->items[i];
-	int n = f->recorded ? series_length(j, i) : 0;
+	int n = report_series(j, i);
 
 	done[i] = 1;
 	if (matrix_has(j, i)) {

@@ -139,6 +139,8 @@ struct job_gpus {
  * listed or none is left.
  */
 int job_gpus(struct job *job, struct job_gpus *gpus, const char *const *metrics, struct error *err);
+/* Whether the knob "gpus" of a step names this part. */
+int job_may_compute(const struct job *job, const char *part);
 /* The same for the one GPU of a PER_GPU step: its entry, or NULL with err. */
 const struct host_gpu *job_gpu(struct job *job, struct error *err);
 

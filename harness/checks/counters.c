@@ -6,6 +6,7 @@
  */
 #include "harness/checks/counters.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static void take(void *arg, const char *part, const char *name, double value)
 		c->items[i].now = value;
 		return;
 	}
-	if (c->now_reading || c->count == COUNTERS_MOST)
+	c->too_many |= !c->now_reading && c->count == COUNTERS_MOST;
+	if (c->now_reading || c->too_many)
 		return;
 	snprintf(c->items[c->count].part, sizeof(c->items[0].part), "%s", part);
 	snprintf(c->items[c->count].name, sizeof(c->items[0].name), "%s", name);
@@ -30,13 +32,17 @@ static void take(void *arg, const char *part, const char *name, double value)
 
 int counters_begin(struct counters *c, struct job *job, struct error *err)
 {
-	c->count = c->now_reading = 0;
-	return job->hw->counters(job->machine, take, c, err);
+	c->count = c->now_reading = c->too_many = 0;
+	if (job->hw->counters(job->machine, take, c, err) < 0)
+		return -1;
+	return c->too_many ? error_set(err, "more than %d counters", COUNTERS_MOST) : 0;
 }
 
 int counters_end(struct counters *c, struct job *job, struct error *err)
 {
 	c->now_reading = 1;
+	for (int i = 0; i < c->count; i++)
+		c->items[i].now = NAN; /* one that is gone by now has not stood still */
 	return job->hw->counters(job->machine, take, c, err);
 }
 
@@ -47,8 +53,13 @@ void counters_report(struct counters *c, struct job *job, const char *name, cons
 	for (int i = 0; i < c->count; i++) {
 		if (strcmp(c->items[i].name, name) != 0)
 			continue;
-		job_report(job, metric, c->items[i].part, c->items[i].now - c->items[i].before);
 		found = 1;
+		if (isnan(c->items[i].now))
+			job_hole(job, metric, c->items[i].part,
+				 "the counter was there before and not behind");
+		else
+			job_report(job, metric, c->items[i].part,
+				   c->items[i].now - c->items[i].before);
 	}
 	if (found)
 		return;

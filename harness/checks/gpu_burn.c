@@ -443,27 +443,16 @@ static int burn(struct burning *b, struct error *err)
 	return burnt ? RUN_OK : error_set(err, "no precision is left to burn");
 }
 
-static int is_in(const char *list, const char *part)
-{
-	size_t n = strlen(part);
-
-	for (const char *s = strstr(list, part); s; s = strstr(s + 1, part))
-		if ((s == list || s[-1] == ' ') && (s[n] == ' ' || s[n] == '\0'))
-			return 1;
-	return 0;
-}
-
 /* The next one that the spec lets compute; only asked when something was wrong. */
 static int other_gpu(struct job *job, const struct host_gpu *gpu)
 {
 	struct error ignored; /* it was listed a moment ago */
 	const struct host_gpus *all = job->hw->gpus(job->machine, &ignored);
-	const char *list = knob_text(&job->knobs, "gpus");
 
 	for (int i = 1; all && i < all->count; i++) {
 		const struct host_gpu *g = &all->items[(gpu_number(gpu) + i) % all->count];
 
-		if (g->usable && is_in(list, g->part))
+		if (g->usable && job_may_compute(job, g->part))
 			return gpu_number(g);
 	}
 	return -1;

@@ -148,3 +148,14 @@ const struct host_disk *job_disk(struct job *job, struct error *err)
 	error_set(err, "this node has %d disks, so there is no %s", host->disk_count, job->unit);
 	return NULL;
 }
+
+int job_may_compute(const struct job *job, const char *part)
+{
+	const char *list = knob_text(&job->knobs, "gpus");
+	size_t n = strlen(part);
+
+	for (const char *at = list; *at; at += strcspn(at, " "), at += strspn(at, " "))
+		if (strcspn(at, " ") == n && !strncmp(at, part, n))
+			return 1;
+	return 0;
+}

@@ -109,25 +109,13 @@ static const struct host_disk *disk_of(struct job *job, const char *part)
 	return !strncmp(part, "disk", 4) && i < host->disk_count ? &host->disks[i] : NULL;
 }
 
-/* Whether the spec lets checks compute on this GPU. */
-static int is_ours(const struct job *job, const char *part)
-{
-	const char *list = knob_text(&job->knobs, "gpus");
-	size_t n = strlen(part);
-
-	for (const char *at = strstr(list, part); at; at = strstr(at + 1, part))
-		if ((at == list || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
-			return 1;
-	return 0;
-}
-
 /* The GPU behind a part, or NULL when there is none or nothing can be copied to it. */
 static const struct host_gpu *gpu_of(struct job *job, const char *part)
 {
 	const struct host_gpus *gpus;
 	struct error ignored;
 
-	if (!is_ours(job, part) || !job->hw->gpus || !job->hw->gpu_copy)
+	if (!job_may_compute(job, part) || !job->hw->gpus || !job->hw->gpu_copy)
 		return NULL;
 	gpus = job->hw->gpus(job->machine, &ignored);
 	for (int i = 0; gpus && i < gpus->count; i++)
@@ -251,7 +239,8 @@ static void report(struct job *job, struct links *l)
 		}
 		/* Power saving lowers the generation; lanes that are gone at rest are gone. */
 		report_loss(job, "lanes_lost", p->part, p->width, p->width_max, 1);
-		if (!strncmp(p->part, "gpu", 3) && !is_ours(job, p->part) && p->gen < p->gen_max)
+		if (!strncmp(p->part, "gpu", 3) && !job_may_compute(job, p->part) &&
+		    p->gen < p->gen_max)
 			job_absent(job, "generations_lost", p->part,
 				   "it rests, and the spec lets no check work on it");
 		else

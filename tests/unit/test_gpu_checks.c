@@ -99,7 +99,6 @@ static void unusable_gpus_are_holes(void **state)
 		assert_string_equal(must(&r, FACT, "cuda_library", "")->text, "/lib/libcuda.so.1");
 		assert_string_equal(must(&r, FACT, "cuda_driver_version", "")->text, "13.0");
 		assert_int_equal(said_count(&r, FACT, "cuda_library"), 1);
-		assert_null(find(&r, FACT, "simulated", ""));
 		drop(&r);
 	}
 	w.gpus.items[0].usable = 0;
@@ -108,23 +107,6 @@ static void unusable_gpus_are_holes(void **state)
 		r = run_on(&fake, gpu_checks[i], &w, knobs);
 		assert_int_equal(r.rc, RUN_ERROR);
 		assert_true(*r.err.text);
-		drop(&r);
-	}
-}
-
-static void doubles_are_named(void **state)
-{
-	static const char *const fast[] = { "seconds", "0.01s", NULL };
-	struct world w;
-
-	(void)state;
-	world_init(&w, 1);
-	w.gpus.simulated = 1;
-	for (size_t i = 0; i < ARRAY_SIZE(gpu_checks); i++) {
-		struct record r = run(gpu_checks[i], &w, fast);
-
-		assert_non_null(strstr(must(&r, FACT, "simulated", "")->text, "libcuda.so.1"));
-		expect_all_said(&r, gpu_checks[i], "a double");
 		drop(&r);
 	}
 }
@@ -528,7 +510,6 @@ int main(void)
 		cmocka_unit_test(rounds_pair_all_once),
 		cmocka_unit_test(every_check_skips_without_gpu_code),
 		cmocka_unit_test(unusable_gpus_are_holes),
-		cmocka_unit_test(doubles_are_named),
 		cmocka_unit_test(expected_times_are_sane),
 		cmocka_unit_test(inventory_tells_the_state),
 		cmocka_unit_test(inventory_without_nvml_is_holes),
