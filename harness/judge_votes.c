@@ -61,12 +61,21 @@ void judge_free_votes(struct votes *v)
 	free(v);
 }
 
-/* How many did this work, how many had this result, and how many had the most frequent one. */
+/*
+ * How many did this work, how many had this result, and how many had the most frequent one; others:
+ * how many were of other GPUs, for one that agrees with its own repeats has proved nothing.
+ */
 struct tally {
-	int all, same, most;
+	int all, same, most, others;
 };
 
-static struct tally tally(const struct votes *v, const struct vote *of)
+static int is_same_gpu(const struct judging *x, const struct vote *a, const struct vote *b)
+{
+	return x->plan->steps[a->step].node == x->plan->steps[b->step].node &&
+	       !strcmp(a->part, b->part);
+}
+
+static struct tally tally(const struct judging *x, const struct votes *v, const struct vote *of)
 {
 	struct tally t = { 0 };
 
@@ -77,6 +86,7 @@ static struct tally tally(const struct votes *v, const struct vote *of)
 		if (strcmp(v->items[i].what, of->what) != 0)
 			continue;
 		t.all++;
+		t.others += !is_same_gpu(x, &v->items[i], of);
 		t.same += !strcmp(v->items[i].value, of->value);
 		t.most = run > t.most ? run : t.most;
 	}
@@ -94,7 +104,7 @@ static void judge_vote(struct judging *x, const struct vote *vote, struct tally 
 	f->op = EXACTLY;
 	free(f->why);
 	f->verdict = VERDICT_FAIL;
-	if (t.all == 1) {
+	if (!t.others && t.same == t.all) {
 		f->verdict = VERDICT_NOT_APPLICABLE;
 		f->samples = 0;
 		f->why = xstrdup("no other GPU of this run did the same work");
@@ -120,5 +130,5 @@ void judge_votes(struct judging *x, const struct votes *v, int step)
 {
 	for (int i = 0; i < v->count; i++)
 		if (v->items[i].step == step)
-			judge_vote(x, &v->items[i], tally(v, &v->items[i]));
+			judge_vote(x, &v->items[i], tally(x, v, &v->items[i]));
 }

@@ -176,6 +176,30 @@ static void only_equal_and_whole_work_votes(void **state)
 	drop(&r);
 }
 
+/* A GPU that did the work twice alone agrees with itself, which is no vote; but it must agree. */
+static void own_repeats_are_no_votes(void **state)
+{
+	static const struct {
+		const char *second;
+		enum verdict verdict;
+	} repeats[] = { { "a", VERDICT_NOT_APPLICABLE }, { "b", VERDICT_FAIL } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(repeats); i++) {
+		struct run r = { 0 };
+
+		make(&r, "n1");
+		fact(&r, "n1", "gpu0", "digest bf16 128", "a");
+		fact(&r, "n1", "gpu0", "digest bf16 128", repeats[i].second);
+		end(&r, "n1", 2);
+		r.out = judge(r.spec, r.fleet, r.plan, r.results);
+		for (int k = 0; k < r.out->count; k++)
+			if (!strcmp(r.out->items[k].metric, "vote"))
+				assert_int_equal(r.out->items[k].verdict, repeats[i].verdict);
+		drop(&r);
+	}
+}
+
 static void a_double_makes_the_run_simulated(void **state)
 {
 	struct run r = { 0 };
@@ -201,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(majority_decides),
 		cmocka_unit_test(only_equal_and_whole_work_votes),
+		cmocka_unit_test(own_repeats_are_no_votes),
 		cmocka_unit_test(a_double_makes_the_run_simulated),
 	};
 
