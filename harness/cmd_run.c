@@ -201,15 +201,22 @@ int cmd_resume(const struct arguments *a)
 /* ---- plan ---- */
 
 /* "cores memory": what steps occupy; "nothing" for those that only read. */
-static void resources_text(unsigned occupies, char *out, size_t room)
+static void resources_text(uint64_t occupies, char *out, size_t room)
 {
-	static const char *const words[] = { "cores", "memory", "disks", "gpus" };
+	static const struct {
+		const char *word;
+		uint64_t bits;
+	} rows[] = { { "cores", USES_CORES },
+		     { "memory", USES_MEMORY },
+		     { "disks", USES_DISKS },
+		     { "gpus", ~0ULL << FIRST_GPU_BIT } };
 	size_t n = 0;
 
 	snprintf(out, room, "nothing");
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (occupies & (1u << i))
-			n += (size_t)snprintf(out + n, room - n, "%s%s", n ? " " : "", words[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (occupies & rows[i].bits)
+			n += (size_t)snprintf(out + n, room - n, "%s%s", n ? " " : "",
+					      rows[i].word);
 }
 
 static void print_step(const struct step *s)
@@ -218,15 +225,15 @@ static void print_step(const struct step *s)
 
 	seconds_text(s->seconds, took, sizeof(took));
 	bytes_text(s->writes, bytes, sizeof(bytes));
-	resources_text(s->check->occupies, occupies, sizeof(occupies));
+	resources_text(s->occupies, occupies, sizeof(occupies));
 	printf("  %-38s %11s  %s%s%s\n", s->id, took, occupies, s->writes > 0 ? ", writes " : "",
 	       s->writes > 0 ? bytes : "");
 }
 
 /* The steps, and what they occupy together. */
-static unsigned print_steps(const struct runfolder *r)
+static uint64_t print_steps(const struct runfolder *r)
 {
-	unsigned all = 0;
+	uint64_t all = 0;
 	int phase = -1;
 
 	for (int i = 0; i < r->plan->count; i++) {
@@ -235,7 +242,7 @@ static unsigned print_steps(const struct runfolder *r)
 		if (s->phase != phase)
 			printf("\n%s\n", r->profile->phases[s->phase].name);
 		phase = s->phase;
-		all |= s->check->occupies;
+		all |= s->occupies;
 		print_step(s);
 	}
 	return all;

@@ -16,7 +16,7 @@
 enum { DEADLINE_SLACK = 30 };
 
 /* Bits of step->occupies: those of enum resource, then one for each GPU that can be told apart. */
-enum { FIRST_GPU_BIT = 8, GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
+enum { GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
 
 struct planning {
 	struct plan *plan;
@@ -165,12 +165,12 @@ static int compute_count(const struct node_type *t)
 }
 
 /* One GPU for a PER_GPU step, all of them for others; beyond the bits there are, they share one. */
-static uint64_t occupies(const struct check *check, int part)
+static uint64_t occupies(const struct check *check, int part, int gpus)
 {
 	const uint64_t all = ((1ULL << GPU_BITS) - 1) << FIRST_GPU_BIT;
 	uint64_t bits = check->occupies & ~(unsigned)USES_GPUS;
 
-	if (!(check->occupies & USES_GPUS))
+	if (!(check->occupies & USES_GPUS) || !gpus)
 		return bits;
 	return bits | (check->scope == PER_GPU ? 1ULL << (FIRST_GPU_BIT + part % GPU_BITS) : all);
 }
@@ -245,7 +245,7 @@ static void plan_step(const struct planning *x, int node, const char *unit, int 
 	s->numas = numa_count(type);
 	s->disks = node_type_count(type, PART_DISK);
 	s->gpus = compute_count(type);
-	s->occupies = occupies(check, part);
+	s->occupies = occupies(check, part, s->gpus);
 	snprintf(s->unit, sizeof(s->unit), "%s", unit);
 	fill_knobs(s, x->pc);
 	if (program)

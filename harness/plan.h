@@ -11,6 +11,8 @@
 
 #include <jansson.h>
 
+enum { FIRST_GPU_BIT = 8 }; /* of step.occupies */
+
 struct step {
 	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
 	char *base; /* the id of its first round */
