@@ -628,7 +628,8 @@ static void start_agent(struct run *r, int node)
 	struct link *l = &r->links[node];
 	const struct child_calls calls = { on_agent_line, on_agent_noise, on_agent_ended, l };
 	struct error err;
-	char **argv = r->c->launcher->command(&r->c->launch, node_name(r, node), &err);
+	const char *name = node_name(r, node);
+	char **argv = r->c->launcher->command(&r->c->launch, &name, 1, &err);
 
 	if (argv)
 		l->agent = child_start(&r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,

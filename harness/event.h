@@ -4,15 +4,32 @@
  * A line is one JSON object of at most 1000 bytes with "e" (what it is) first and "c" (CRC-32C of
  * all bytes before it) last. Agents number their lines ("n"). All events:
  *
- *   controller to agent   with  {to, step, k, v}     one knob, or the next piece of it
- *                         run   {to, step, check, unit, deadline}
- *                         stop  {}
- *   agent to controller   hello {at, version, commit, pid, t}
- *                         fact  {at, step, part, k, v | hole}
- *                         data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na |
- * hole: why} note  {at, step, text} end   {at, step, word, why, seconds, lines, t} journal only
- * head {schema, version, commit, simulated, spec, profile, plan, steps, destroy, only, root, t}
- * start {at, step, t}
+ *   controller to agent
+ *     with  {to, step, k, v}                   one knob, or the next piece of it
+ *     run   {to, step, check, unit, deadline}  "@" in a step is the name of the node
+ *     stop  {}
+ *     beat  {}                                 the controller is alive
+ *     again {to, from}                         your lines from this number on, once more
+ *     ping  {to, k}                            answered at once by pong
+ *     clock {to, offset, error}                seconds that the node's clock is ahead of ours
+ *     share {to, step, from, k, v}             what another member of a joint step gave out
+ *     go    {to, step, t}                      all members are ready; begin at t by our clock
+ *   agent to controller
+ *     hello {at, version, commit, pid, boot, t}
+ *     fact  {at, step, part, k, v | hole}
+ *     data  {at, step, m, v: {subject: [samples]}} or {at, step, m, s, na | hole: why}
+ *     note  {at, step, text}
+ *     end   {at, step, word, why, hang, seconds, lines, t}
+ *     beat  {at, t}                            the agent is alive
+ *     pong  {at, k, t}
+ *     share {at, step, k, v}                   k "ready": the member can begin
+ *     tele  {at, t, w, v: {series: [least, mean, most]}}  of w seconds up to t
+ *     mark  {at, t, part, what, text}          something happened at that second
+ *     full  {at, i, z}                         a piece of the whole telemetry, at the end
+ *   journal only
+ *     head  {schema, version, commit, simulated, spec, profile, plan, steps, destroy, only, root,
+ *            t}
+ *     start {at, step, t}
  */
 #ifndef ASSAY_EVENT_H
 #define ASSAY_EVENT_H
@@ -33,7 +50,17 @@ enum { EVENT_MOST = 1000 };
 	X(EV_NOTE, "note")                                                                         \
 	X(EV_END, "end")                                                                           \
 	X(EV_HEAD, "head")                                                                         \
-	X(EV_START, "start")
+	X(EV_START, "start")                                                                       \
+	X(EV_BEAT, "beat")                                                                         \
+	X(EV_AGAIN, "again")                                                                       \
+	X(EV_PING, "ping")                                                                         \
+	X(EV_PONG, "pong")                                                                         \
+	X(EV_CLOCK, "clock")                                                                       \
+	X(EV_SHARE, "share")                                                                       \
+	X(EV_GO, "go")                                                                             \
+	X(EV_TELE, "tele")                                                                         \
+	X(EV_MARK, "mark")                                                                         \
+	X(EV_FULL, "full")
 
 #define EVENT_ENUM(id, word) id,
 enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_COUNT };

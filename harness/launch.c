@@ -27,11 +27,13 @@ void launch_free(char **command)
 }
 
 /* This very program: /proc/self/exe stays right when the file is replaced during a run. */
-static char **local(const struct launch *launch, const char *node, struct error *err)
+static char **local(const struct launch *launch, const char *const *nodes, int count,
+		    struct error *err)
 {
-	const char *const words[] = { "/proc/self/exe", "agent",     "--node", node,
-				      "--root",         launch->root };
+	const char *const words[] = { "/proc/self/exe", "agent",  "--node",
+				      nodes[0],         "--root", launch->root };
 
+	(void)count;
 	(void)err;
 	return copy_words(words, ARRAY_SIZE(words));
 }
@@ -61,18 +63,20 @@ static char *own_path(struct error *err)
 	return xstrdup(path);
 }
 
-static char **ssh(const struct launch *launch, const char *node, struct error *err)
+static char **ssh(const struct launch *launch, const char *const *nodes, int count,
+		  struct error *err)
 {
 	char *program = *launch->program ? xstrdup(launch->program) : own_path(err), **command;
 	struct text line;
 
+	(void)count;
 	if (!program)
 		return NULL;
 	text_init(&line);
 	text_add(&line, "exec ");
 	add_quoted(&line, program);
 	text_add(&line, " agent --node ");
-	add_quoted(&line, node);
+	add_quoted(&line, nodes[0]);
 	text_add(&line, " --root ");
 	add_quoted(&line, launch->root);
 	{
@@ -85,7 +89,7 @@ static char **ssh(const struct launch *launch, const char *node, struct error *e
 			"-o",      "ConnectTimeout=10",
 			"-o",      "ServerAliveInterval=5",
 			"-o",      "ServerAliveCountMax=3",
-			"--",      node,
+			"--",      nodes[0],
 			line.data,
 		};
 		size_t skip = *launch->ssh_config ? 0 : 2;
@@ -132,9 +136,9 @@ static const char *explain_ssh(int exit_code, const char *noise)
 }
 
 const struct launcher launchers[] = {
-	{ "local", "this machine", 1, 0, 0, local, NULL },
-	{ "ssh", "each host through ssh, without a password", 0, 0, 32, ssh, explain_ssh },
-	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, local, NULL },
+	{ "local", "this machine", 1, 0, 0, 1, local, NULL },
+	{ "ssh", "each host through ssh, without a password", 0, 0, 32, 1, ssh, explain_ssh },
+	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, 1, local, NULL },
 	{ 0 },
 };
 

@@ -21,8 +21,13 @@ struct launcher {
 	int one_node; /* reaches only this machine */
 	int pretends; /* its nodes are not what they are called: such a run accepts nothing */
 	int window;   /* agents that are being reached at the same time; 0: all */
-	/* The command that starts an agent; to be freed by launch_free. NULL with err. */
-	char **(*command)(const struct launch *launch, const char *node, struct error *err);
+	int together; /* agents that one command may start; their lines come mixed */
+	/*
+	 * The command that starts the agents of these nodes, 1 up to `together` of them; to be
+	 * freed by launch_free. NULL with err.
+	 */
+	char **(*command)(const struct launch *launch, const char *const *nodes, int count,
+			  struct error *err);
 	/* What an exit code before or behind the agent means, or NULL; noise: its last words. */
 	const char *(*explain)(int exit_code, const char *noise);
 };

@@ -260,19 +260,11 @@ static void add_head(struct results *r, const struct event *ev)
 		r->head = json_incref(ev->json);
 }
 
-static void add_nothing(struct results *r, const struct event *ev)
-{
-	(void)r;
-	(void)ev;
-}
-
 void results_add(struct results *r, const struct event *ev)
 {
 	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
-		[EV_WITH] = add_nothing,  [EV_RUN] = add_nothing, [EV_STOP] = add_nothing,
-		[EV_HELLO] = add_nothing, [EV_FACT] = add_fact,   [EV_DATA] = add_data,
-		[EV_NOTE] = add_note,     [EV_END] = add_end,     [EV_HEAD] = add_head,
-		[EV_START] = add_start,
+		[EV_FACT] = add_fact, [EV_DATA] = add_data, [EV_NOTE] = add_note,
+		[EV_END] = add_end,   [EV_HEAD] = add_head, [EV_START] = add_start,
 	};
 	double t = event_number(ev, "t");
 
@@ -281,7 +273,8 @@ void results_add(struct results *r, const struct event *ev)
 		r->started = r->started > 0 && r->started < t ? r->started : t;
 		r->ended = t > r->ended ? t : r->ended;
 	}
-	add[ev->kind](r, ev);
+	if (add[ev->kind])
+		add[ev->kind](r, ev);
 }
 
 static void add_damage(struct results *r, long line, const char *why)
