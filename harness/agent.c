@@ -1,6 +1,10 @@
 /*
  * agent.c - one process a node: orders in, children, stamped lines out.
  *
+ * Sent lines are kept for a while, for the way to the controller may damage them, and are sent once
+ * more when it asks. An agent that hears nothing for SILENT_SECONDS takes the controller for dead:
+ * it stops its steps and leaves, so no crash and no cut cable leaves a node under load.
+ *
  * A child's lines are taken apart and put together again, never passed on: only data, fact and note
  * get through, with this node's name and that child's step on them, whatever the child wrote there.
  */
@@ -16,7 +20,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NOTES_MOST = 200, WHY_MOST = 400 };
+enum {
+	NOTES_MOST = 200,
+	WHY_MOST = 400,
+	KEPT = 4096,         /* lines that can be sent again: at most 4 MB */
+	BEAT_SECONDS = 5,    /* between our own life signs */
+	SILENT_SECONDS = 20, /* four life signs of the controller did not come */
+	DRAIN_SECONDS = 5,   /* for the last lines, once all children are gone */
+};
 
 struct agent;
 
@@ -28,6 +39,8 @@ struct running {
 	double deadline;
 	char end_word[16], end_why[WHY_MOST + 1]; /* what the child said of its end */
 	char last_noise[WHY_MOST + 1];
+	char waits_for[80]; /* the member that a joint step waits for now */
+	int joint;          /* its input stays open for what other members share */
 	long lines, notes;
 	struct running *next;
 };
@@ -36,9 +49,13 @@ struct agent {
 	const struct agent_options *options;
 	uv_loop_t *loop;
 	uv_pipe_t in, out;
+	uv_timer_t beat, drain;
 	struct lines orders;
 	struct running *list; /* waiting for its run line, or running */
 	long sent;
+	char *kept[KEPT]; /* line n at n % KEPT */
+	double heard;     /* when the controller last said anything */
+	json_t *clock;    /* its last clock event, or NULL */
 	int leaving;
 	char buf[16384];
 };
@@ -57,23 +74,49 @@ static void on_sent(uv_write_t *w, int status)
 	free(s);
 }
 
-static void send_event(struct agent *a, json_t *object)
+static void send_line(struct agent *a, const char *line)
 {
 	struct sending *s = xcalloc(1, sizeof(*s));
-	struct error err;
 	uv_buf_t buf;
 
-	json_object_set_new(object, "at", json_string(a->options->node));
-	json_object_set_new(object, "n", json_integer(++a->sent));
-	s->line = event_line(object, &err);
-	if (!s->line) { /* cannot be: members are bounded where they are made */
-		free(s);
-		return;
-	}
+	s->line = xstrdup(line);
 	s->write.data = s;
 	buf = uv_buf_init(s->line, (unsigned)strlen(s->line));
 	if (uv_write(&s->write, (uv_stream_t *)&a->out, &buf, 1, on_sent) < 0)
 		on_sent(&s->write, -1);
+}
+
+static void send_event(struct agent *a, json_t *object)
+{
+	struct error err;
+	char *line, **slot;
+
+	json_object_set_new(object, "at", json_string(a->options->node));
+	json_object_set_new(object, "n", json_integer(a->sent + 1));
+	line = event_line(object, &err);
+	if (!line) /* cannot be: members are bounded where they are made */
+		return;
+	a->sent++;
+	slot = &a->kept[a->sent % KEPT];
+	free(*slot);
+	*slot = line;
+	send_line(a, line);
+}
+
+/* What is no longer kept cannot come again; `first` tells the controller not to wait for it. */
+static void send_again(struct agent *a, long from)
+{
+	long first = a->sent - KEPT + 1 > 1 ? a->sent - KEPT + 1 : 1;
+
+	if (from < first) {
+		json_t *beat = event_new(EV_BEAT);
+
+		json_object_set_new(beat, "first", json_integer(first + 1));
+		send_event(a, beat);
+		from = first + 1; /* the beat has just taken the place of the oldest line */
+	}
+	for (long n = from < 1 ? 1 : from; n <= a->sent; n++)
+		send_line(a, a->kept[n % KEPT]);
 }
 
 static void send_note(struct running *r, const char *text)
@@ -97,6 +140,22 @@ static void keep_end(struct running *r, const struct event *ev)
 	snprintf(r->end_why, sizeof(r->end_why), "%s", event_text(ev, "why"));
 }
 
+/* A member waits for another one, or no longer; kept for the day on which it hangs there. */
+static void keep_wait(struct running *r, const struct event *ev)
+{
+	snprintf(r->waits_for, sizeof(r->waits_for), "%s", event_text(ev, "wait"));
+}
+
+static void pass_share(struct running *r, const struct event *ev)
+{
+	json_t *event = event_new(EV_SHARE);
+
+	json_object_set_new(event, "step", json_string(r->step));
+	json_object_set_new(event, "k", event_string(event_text(ev, "k"), 60));
+	json_object_set_new(event, "v", event_string(event_text(ev, "v"), 500));
+	send_event(r->agent, event);
+}
+
 static void on_child_line(void *arg, char *line, size_t len, int cut)
 {
 	struct running *r = arg;
@@ -111,6 +170,10 @@ static void on_child_line(void *arg, char *line, size_t len, int cut)
 		keep_end(r, &ev);
 	} else if (ev.kind == EV_NOTE) {
 		send_note(r, event_text(&ev, "text"));
+	} else if (ev.kind == EV_BEAT) {
+		keep_wait(r, &ev);
+	} else if (ev.kind == EV_SHARE && r->joint) {
+		pass_share(r, &ev);
 	} else if (ev.kind == EV_DATA || ev.kind == EV_FACT) {
 		json_object_del(ev.json, "c");
 		json_object_set_new(ev.json, "step", json_string(r->step));
@@ -130,18 +193,35 @@ static void on_child_noise(void *arg, char *line, size_t len, int cut)
 	send_note(r, line);
 }
 
+/* Where a step hung that was killed at its deadline: the reader wants to know whom to ask. */
+static const char *classify_hang(const struct running *r, const struct child_end *end, char *why,
+				 size_t room)
+{
+	if (*r->waits_for)
+		snprintf(why, room, "not done after its deadline of %.0f s: it waited for %s",
+			 r->deadline, r->waits_for);
+	else
+		snprintf(why, room, "not done after its deadline of %.0f s: it hung %s (%s)",
+			 r->deadline,
+			 end->in_kernel ? "in the kernel or a driver" : "in its own code",
+			 end->state);
+	return *r->waits_for ? "peer" : end->in_kernel ? "driver" : "tool";
+}
+
 static enum end_word classify(const struct running *r, const struct child_end *end, char *why,
-			      size_t room)
+			      size_t room, const char **hang)
 {
 	int said = end_word_find(r->end_word);
 
+	*hang = NULL;
 	if (end->stuck) {
 		snprintf(why, room, "SIGKILL did not end it (%s); this node takes no further steps",
 			 end->state);
+		*hang = "driver";
 		return END_STUCK;
 	}
 	if (end->timed_out) {
-		snprintf(why, room, "not done after its deadline of %.0f s", r->deadline);
+		*hang = classify_hang(r, end, why, room);
 		return END_TIMEOUT;
 	}
 	if (said > END_NONE && end->exit_code == 0) {
@@ -169,21 +249,32 @@ static void forget(struct running *r)
 	free(r);
 }
 
-static void leave_if_done(struct agent *a)
+/* A controller that reads no more must not hold us here. */
+static void on_drained(uv_timer_t *timer)
 {
-	if (!a->leaving || a->list)
-		return;
-	if (!uv_is_closing((uv_handle_t *)&a->in))
-		uv_close((uv_handle_t *)&a->in, NULL);
+	struct agent *a = timer->data;
+
+	uv_stop(a->loop);
 }
 
-static void send_end(struct running *r, enum end_word word, const char *why, double seconds)
+static void leave_if_done(struct agent *a)
+{
+	if (!a->leaving || a->list || uv_is_closing((uv_handle_t *)&a->in))
+		return;
+	uv_close((uv_handle_t *)&a->in, NULL);
+	uv_timer_start(&a->drain, on_drained, DRAIN_SECONDS * 1000, 0);
+}
+
+static void send_end(struct running *r, enum end_word word, const char *why, const char *hang,
+		     double seconds)
 {
 	json_t *event = event_new(EV_END);
 
 	json_object_set_new(event, "step", json_string(r->step));
 	json_object_set_new(event, "word", json_string(end_word_name(word)));
 	json_object_set_new(event, "why", event_string(why, WHY_MOST));
+	if (hang)
+		json_object_set_new(event, "hang", json_string(hang));
 	json_object_set_new(event, "seconds", json_real(seconds));
 	json_object_set_new(event, "lines", json_integer(r->lines));
 	json_object_set_new(event, "t", json_real(clock_wall()));
@@ -195,11 +286,12 @@ static void on_child_ended(void *arg, const struct child_end *end)
 	struct running *r = arg;
 	struct agent *a = r->agent;
 	char why[WHY_MOST + 200];
-	enum end_word word = classify(r, end, why, sizeof(why));
+	const char *hang;
+	enum end_word word = classify(r, end, why, sizeof(why), &hang);
 
 	/* A step that was stopped has no end, so that a resumed run does it again. */
 	if (!end->stopped)
-		send_end(r, word, why, end->seconds);
+		send_end(r, word, why, hang, end->seconds);
 	child_free(r->child);
 	forget(r);
 	leave_if_done(a);
@@ -223,31 +315,84 @@ static struct running *find_or_add(struct agent *a, const char *step)
 	return r;
 }
 
+/* "PHASE/CHECK/@/r3" with the name of this node; the caller frees it. */
+static char *own_step(const struct agent *a, const char *id)
+{
+	const char *at = strstr(id, "/@");
+
+	if (!at || (at[2] && at[2] != '/'))
+		return xstrdup(id);
+	return xasprintf("%.*s%s%s", (int)(at + 1 - id), id, a->options->node, at + 2);
+}
+
+static void send_clock(const struct agent *a, struct text *order)
+{
+	struct error err;
+	char *line = a->clock ? event_line(json_copy(a->clock), &err) : NULL;
+
+	text_add(order, line ? line : "");
+	free(line);
+}
+
 static void start_child(struct running *r)
 {
-	const char *const argv[] = { "/proc/self/exe", "step", "--root", r->agent->options->root,
-				     NULL };
+	const char *const argv[] = {
+		"/proc/self/exe",        "step", "--root", r->agent->options->root, "--node",
+		r->agent->options->node, NULL
+	};
 	const struct child_calls calls = { on_child_line, on_child_noise, on_child_ended, r };
 	struct error err;
 
-	r->child = child_start(r->agent->loop, argv, r->order.data, r->deadline, &calls, &err);
+	r->child = child_start(r->agent->loop, argv, r->joint ? NULL : r->order.data, r->deadline,
+			       &calls, &err);
+	if (r->child && r->joint)
+		child_send(r->child, r->order.data);
 	if (r->child)
 		return;
-	send_end(r, END_ERROR, err.text, 0);
+	send_end(r, END_ERROR, err.text, NULL, 0);
 	forget(r);
 }
 
 static void take_order(struct agent *a, const struct event *ev, const char *line)
 {
-	struct running *r = find_or_add(a, ev->step);
+	char *step = own_step(a, ev->step);
+	struct running *r = find_or_add(a, step);
 
+	free(step);
 	if (r->child) /* the same step twice: the first one goes on */
 		return;
+	if (ev->kind == EV_RUN)
+		send_clock(a, &r->order);
 	text_addf(&r->order, "%s\n", line);
 	if (ev->kind == EV_WITH)
 		return;
 	r->deadline = event_number(ev, "deadline");
+	r->joint = json_is_true(json_object_get(ev->json, "joint"));
 	start_child(r);
+}
+
+static json_int_t clock_ahead_us(const struct agent *a)
+{
+	return (json_int_t)(json_number_value(json_object_get(a->clock, "offset")) * 1e6);
+}
+
+/* Shares and starts of joint steps; a start is told by this node's own clock. */
+static void pass_on(struct agent *a, const struct event *ev)
+{
+	char *step = own_step(a, ev->step), *line;
+	json_t *copy = json_copy(ev->json);
+	struct error err;
+
+	json_object_del(copy, "c");
+	if (ev->kind == EV_GO)
+		json_object_set_new(copy, "us",
+				    json_integer(event_whole(ev, "us") + clock_ahead_us(a)));
+	line = event_line(copy, &err);
+	for (struct running *r = a->list; r && line; r = r->next)
+		if (r->child && r->joint && !strcmp(r->step, step))
+			child_send(r->child, line);
+	free(line);
+	free(step);
 }
 
 /* Takes no more orders and ends what runs; the loop ends with the last child. */
@@ -267,12 +412,59 @@ static void leave(struct agent *a)
 	leave_if_done(a);
 }
 
+static void on_stop(struct agent *a, const struct event *ev, const char *line)
+{
+	(void)ev;
+	(void)line;
+	leave(a);
+}
+
+static void on_again(struct agent *a, const struct event *ev, const char *line)
+{
+	(void)line;
+	send_again(a, (long)event_whole(ev, "from"));
+}
+
+static void on_ping(struct agent *a, const struct event *ev, const char *line)
+{
+	json_t *event = event_new(EV_PONG);
+
+	(void)line;
+	json_object_set_new(event, "k", json_integer(event_whole(ev, "k")));
+	json_object_set_new(event, "us", json_integer((json_int_t)(clock_wall() * 1e6)));
+	send_event(a, event);
+}
+
+static void on_clock(struct agent *a, const struct event *ev, const char *line)
+{
+	(void)line;
+	json_decref(a->clock);
+	a->clock = json_copy(ev->json);
+	json_object_del(a->clock, "c");
+}
+
+static void on_pass(struct agent *a, const struct event *ev, const char *line)
+{
+	(void)line;
+	pass_on(a, ev);
+}
+
+static void (*const orders[EVENT_KIND_COUNT])(struct agent *, const struct event *,
+					      const char *) = {
+	[EV_WITH] = take_order, [EV_RUN] = take_order, [EV_STOP] = on_stop,  [EV_AGAIN] = on_again,
+	[EV_PING] = on_ping,    [EV_CLOCK] = on_clock, [EV_SHARE] = on_pass, [EV_GO] = on_pass,
+};
+
+/* Without "to" it is for everyone. */
 static int is_for(const struct agent *a, const struct event *ev)
 {
+	const char *to = event_text(ev, "to");
 	struct hostlist list;
 	struct error err;
 	int found = 0;
 
+	if (!*to || !strcmp(to, a->options->node))
+		return 1;
 	if (hostlist_parse(event_text(ev, "to"), &list, &err) < 0)
 		return 0;
 	for (int i = 0; i < list.count && !found; i++)
@@ -296,10 +488,8 @@ static void on_order(void *arg, char *line, size_t len, int cut)
 		send_event(a, note);
 		return;
 	}
-	if (ev.kind == EV_STOP)
-		leave(a);
-	else if ((ev.kind == EV_WITH || ev.kind == EV_RUN) && is_for(a, &ev))
-		take_order(a, &ev, line);
+	if (ev.kind < EVENT_KIND_COUNT && orders[ev.kind] && is_for(a, &ev))
+		orders[ev.kind](a, &ev, line);
 	event_release(&ev);
 }
 
@@ -315,21 +505,53 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct agent *a = s->data;
 
+	a->heard = clock_now();
 	if (n > 0)
 		lines_feed(&a->orders, buf->base, (size_t)n);
 	else if (n < 0 && !a->leaving)
 		leave(a);
 }
 
+static void on_beat(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+	json_t *event = event_new(EV_BEAT);
+
+	json_object_set_new(event, "t", json_real(clock_wall()));
+	send_event(a, event);
+	if (!a->leaving && clock_now() - a->heard > SILENT_SECONDS)
+		leave(a);
+}
+
+/* Tells one boot of one machine from all others, so that two names of it are noticed. */
+static char *boot_id(const struct agent *a)
+{
+	char *path = xasprintf("%s/proc/sys/kernel/random/boot_id", a->options->root);
+	char *id = file_line(path);
+
+	free(path);
+	return id ? id : xstrdup("");
+}
+
 static void send_hello(struct agent *a)
 {
 	json_t *event = event_new(EV_HELLO);
+	char *boot = boot_id(a);
 
 	json_object_set_new(event, "version", json_string(ASSAY_VERSION));
 	json_object_set_new(event, "commit", json_string(ASSAY_COMMIT));
 	json_object_set_new(event, "pid", json_integer(getpid()));
+	json_object_set_new(event, "boot", event_string(boot, 60));
+	free(boot);
 	json_object_set_new(event, "t", json_real(clock_wall()));
 	send_event(a, event);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
 }
 
 int agent_main(const struct agent_options *options)
@@ -343,15 +565,25 @@ int agent_main(const struct agent_options *options)
 	lines_init(&a.orders, EVENT_MOST, on_order, &a);
 	uv_pipe_init(&loop, &a.in, 0);
 	uv_pipe_init(&loop, &a.out, 0);
-	a.in.data = a.out.data = &a;
+	uv_timer_init(&loop, &a.beat);
+	uv_timer_init(&loop, &a.drain);
+	a.in.data = a.out.data = a.beat.data = a.drain.data = &a;
+	a.heard = clock_now();
 	if (uv_pipe_open(&a.in, STDIN_FILENO) < 0 || uv_pipe_open(&a.out, STDOUT_FILENO) < 0)
 		return 4;
 	send_hello(&a);
+	/* Neither timer keeps the loop going: it ends with our input and the last child. */
+	uv_timer_start(&a.beat, on_beat, BEAT_SECONDS * 1000, BEAT_SECONDS * 1000);
+	uv_unref((uv_handle_t *)&a.beat);
+	uv_unref((uv_handle_t *)&a.drain);
 	uv_read_start((uv_stream_t *)&a.in, on_alloc, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);
-	uv_close((uv_handle_t *)&a.out, NULL);
+	uv_walk(&loop, close_handle, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	lines_release(&a.orders);
+	for (int i = 0; i < KEPT; i++)
+		free(a.kept[i]);
+	json_decref(a.clock);
 	uv_loop_close(&loop);
 	return 0;
 }

@@ -2,8 +2,8 @@
  * agent.h - the two processes on a node: the agent, and the child that runs one step.
  *
  * The agent never touches hardware. It reads `with` and `run` lines, starts one child a step,
- * enforces its deadline, stamps and numbers its lines, and says how it ended. When its input ends
- * it kills what still runs and leaves.
+ * enforces its deadline, stamps and numbers its lines, and says how it ended. When its input ends,
+ * or falls silent, it kills what still runs and leaves.
  */
 #ifndef ASSAY_AGENT_H
 #define ASSAY_AGENT_H

@@ -75,18 +75,19 @@ static void conclude(struct child_process *c)
 	c->calls.ended(c->calls.arg, &c->end);
 }
 
-/* What a process that cannot be killed waits for: state and kernel function, for the report. */
+/* What a process that does not end waits for: state and kernel function, for the report. */
 static void read_state(struct child_process *c)
 {
-	char path[64], *stat, *wchan;
+	char path[64], *stat, *wchan, state;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", c->pid);
 	stat = file_line(path);
 	snprintf(path, sizeof(path), "/proc/%d/wchan", c->pid);
 	wchan = file_line(path);
-	snprintf(c->end.state, sizeof(c->end.state), "state %c, waiting in %.100s",
-		 stat && strrchr(stat, ')') ? strrchr(stat, ')')[2] : '?',
-		 wchan && *wchan ? wchan : "?");
+	state = stat && strrchr(stat, ')') ? strrchr(stat, ')')[2] : '?';
+	snprintf(c->end.state, sizeof(c->end.state), "state %c, waiting in %.100s", state,
+		 wchan && *wchan && strcmp(wchan, "0") != 0 ? wchan : "?");
+	c->end.in_kernel = state == 'D';
 	free(stat);
 	free(wchan);
 }
@@ -112,6 +113,8 @@ static void on_timer(uv_timer_t *timer)
 	switch (c->stage) {
 	case RUNNING:
 		c->end.timed_out = !c->end.stopped;
+		if (c->end.timed_out)
+			read_state(c);
 		c->stage = TERMINATED;
 		signal_group(c, SIGTERM);
 		arm(c, GRACE);

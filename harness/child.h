@@ -15,10 +15,12 @@
 struct child_end {
 	int exit_code; /* -1 if killed by a signal */
 	int signal;
-	int timed_out;   /* killed by us at its deadline */
-	int stopped;     /* killed by us on request */
-	int stuck;       /* not even SIGKILL ended it; still running */
-	char state[200]; /* stuck: what /proc says it waits for */
+	int timed_out; /* killed by us at its deadline */
+	int stopped;   /* killed by us on request */
+	int stuck;     /* not even SIGKILL ended it; still running */
+	/* timed out or stuck: what /proc says it waited for at that moment */
+	char state[200];
+	int in_kernel; /* it slept where no signal reaches it: in the kernel or a driver */
 	double seconds;
 };
 

@@ -1,15 +1,16 @@
 /*
- * control.c - one loop around agents, steps and the journal.
+ * control.c - one loop around nodes, steps and the journal.
  *
- * A phase is a gate: its steps, then repeats of what stayed inconclusive, then the next phase. On a
- * node a step starts as soon as nothing that runs there occupies what it needs, in plan order,
- * which is the very schedule that `assay plan` played through. Lines from agents are believed only
- * as far as they fit: the right node, a step that runs there now, a good checksum.
+ * A phase is a gate: its steps, then repeats of what stayed inconclusive, then the judgement of who
+ * goes on, then the next phase. Lines from agents are believed only as far as they fit: a step that
+ * runs on that node now.
  */
 #include "harness/control.h"
 
-#include "harness/child.h"
-#include "harness/version.h"
+#include "harness/joint.h"
+#include "harness/orders.h"
+#include "harness/reach.h"
+#include "harness/schedule.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,39 +18,13 @@
 #include <string.h>
 
 enum {
-	HELLO_SECONDS = 20, /* an agent that says nothing this long is lost */
-	LOST_SECONDS = 30,  /* after a step's own deadline and kills, its agent is lost */
-	STOP_SECONDS = 20,  /* for agents to stop their children and leave */
-	PIECE = 140,        /* bytes of a knob in one line: all escaped it still fits */
-	AGENT_SECONDS = 400 * 86400,
-	BAD_LINES_NOTED = 100,
+	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
+	STOP_SECONDS = 20, /* for agents to stop their children and leave */
 };
 
-enum node_state { NODE_WAITING, NODE_STARTING, NODE_READY, NODE_LEAVING, NODE_GONE };
-
-struct run;
-
-struct link {
-	struct run *run;
-	int node;
-	enum node_state state;
-	struct child_process *agent;
-	uv_timer_t hello;
-	uint64_t busy;   /* resources of the steps that run there */
-	int retired;     /* takes no further steps */
-	int bad_lines;   /* lines that were no events */
-	char why[300];   /* why it is gone or retired */
-	char noise[300]; /* last line of the agent's standard error */
-};
-
-struct order {
-	int running, ended, failed; /* failed: ended in another word than `done` */
-	double started;
-};
-
-/* Steps of each node in plan order: at[from[node]] up to at[from[node + 1]]. */
-struct node_steps {
-	int *at, *from;
+struct node {
+	int retired;   /* takes no further steps */
+	char why[300]; /* of that */
 };
 
 struct run {
@@ -57,13 +32,14 @@ struct run {
 	uv_loop_t loop;
 	uv_timer_t tick;
 	uv_signal_t interrupt, terminate;
-	struct link *links;
-	struct order *orders; /* of the plan's steps */
-	struct node_steps of_node;
-	int *open; /* steps of each phase that have no end yet */
+	struct reach *reach;
+	struct schedule *schedule;
+	struct joints *joints;
+	struct node *nodes;
+	double *started; /* of each step */
 	int phase;
-	int next, reaching; /* the next node to be reached, and how many are being reached */
 	int stopping, over;
+	int failed_steps;
 	double began, stop_began;
 	struct error *err;
 	int failed;
@@ -75,7 +51,7 @@ static void fail(struct run *r)
 	r->stopping = 1;
 }
 
-/* ---- the journal ---- */
+/* ---- the journal --------------------------------------------------------------------------- */
 
 static void append(struct run *r, json_t *object, int sync)
 {
@@ -100,190 +76,148 @@ static void add_own(struct run *r, json_t *object, int sync)
 	append(r, object, sync);
 }
 
-static void note(struct run *r, const char *at, const char *text)
+static const char *node_name(const struct run *r, int node)
 {
+	return node < 0 ? "" : r->c->fleet->nodes[node].name;
+}
+
+static void on_note(void *arg, int node, const char *text)
+{
+	struct run *r = arg;
 	json_t *event = event_new(EV_NOTE);
 
-	json_object_set_new(event, "at", event_string(at, 255));
+	json_object_set_new(event, "at", event_string(node_name(r, node), 255));
 	json_object_set_new(event, "text", event_string(text, 500));
 	add_own(r, event, 0);
 }
 
-/* ---- steps ---- */
+/* ---- ends ---------------------------------------------------------------------------------- */
 
-static const char *node_name(const struct run *r, int node)
+static void close_step(struct run *r, int step, enum end_word word, const char *why)
 {
-	return r->c->fleet->nodes[node].name;
-}
-
-static void advance(struct run *r, struct link *only);
-
-static void index_nodes(struct run *r)
-{
-	const struct plan *p = r->c->plan;
-	struct node_steps *s = &r->of_node;
-
-	free(s->at);
-	free(s->from);
-	s->at = xcalloc((size_t)p->count, sizeof(*s->at));
-	s->from = xcalloc((size_t)r->c->fleet->count + 2, sizeof(*s->from));
-	for (int i = 0; i < p->count; i++)
-		s->from[p->steps[i].node + 2]++;
-	for (int n = 0; n < r->c->fleet->count; n++)
-		s->from[n + 2] += s->from[n + 1];
-	for (int i = 0; i < p->count; i++)
-		s->at[s->from[p->steps[i].node + 1]++] = i;
-}
-
-static void mark_ended(struct run *r, int step, enum end_word word)
-{
-	const struct step *s = &r->c->plan->steps[step];
-	struct order *o = &r->orders[step];
-
-	if (o->running)
-		r->links[s->node].busy &= ~s->occupies;
-	r->open[s->phase] -= !o->ended;
-	o->running = 0;
-	o->ended = 1;
-	o->failed = word != END_DONE;
+	if (schedule_is_closed(r->schedule, step))
+		return;
+	schedule_close(r->schedule, step);
+	r->failed_steps += word != END_DONE;
+	joints_closed(r->joints, step, word == END_DONE ? NULL : why);
 }
 
 /* An end that the agent could not give. */
-static void end_as_lost(struct run *r, int step, const char *why)
+static void end_step(struct run *r, int step, enum end_word word, const char *why)
 {
+	const struct step *s = &r->c->plan->steps[step];
 	json_t *event = event_new(EV_END);
 
-	json_object_set_new(event, "at", json_string(node_name(r, r->c->plan->steps[step].node)));
-	json_object_set_new(event, "step", json_string(r->c->plan->steps[step].id));
-	json_object_set_new(event, "word", json_string(end_word_name(END_LOST)));
+	json_object_set_new(event, "at", json_string(node_name(r, s->node)));
+	json_object_set_new(event, "step", json_string(s->id));
+	json_object_set_new(event, "word", json_string(end_word_name(word)));
 	json_object_set_new(event, "why", event_string(why, 300));
 	add_own(r, event, 1);
-	mark_ended(r, step, END_LOST);
+	close_step(r, step, word, why);
 }
 
-/* Every step of a node that is gone ends as lost; the rest of the fleet goes on. */
+/* Of a pair that has not begun nobody is left; a group meets without the one that is not there. */
+static void end_partners(struct run *r, int step, enum end_word word, const char *what)
+{
+	const struct step *s = &r->c->plan->steps[step];
+	char why[400];
+	int others = 0, other = -1;
+
+	for (int i = s->lead; i < s->lead + s->members; i++)
+		if (!schedule_is_closed(r->schedule, i)) {
+			others++;
+			other = i;
+		}
+	if (others != 1 || schedule_is_running(r->schedule, other))
+		return;
+	snprintf(why, sizeof(why), "%s, which it was to meet, %s", node_name(r, s->node), what);
+	end_step(r, other, word, why);
+}
+
+/* Every open step of a node that is gone ends as lost; the rest of the fleet goes on. */
 static void lose_steps(struct run *r, int node)
 {
-	const struct node_steps *s = &r->of_node;
+	int count;
+	const int *steps = schedule_of_node(r->schedule, node, &count);
 
-	for (int k = s->from[node]; k < s->from[node + 1]; k++)
-		if (!r->orders[s->at[k]].ended && !r->stopping)
-			end_as_lost(r, s->at[k], r->links[node].why);
-}
-
-static void add_piece(struct text *order, const struct step *s, const char *node, const char *key,
-		      const char *piece, size_t len)
-{
-	json_t *event = event_new(EV_WITH);
-	struct error err;
-	char *line;
-
-	json_object_set_new(event, "to", json_string(node));
-	json_object_set_new(event, "step", json_string(s->id));
-	json_object_set_new(event, "k", json_string(key));
-	json_object_set_new(event, "v", json_stringn(piece, len));
-	line = event_line(event, &err);
-	if (!line)
-		BUG("%s", err.text);
-	text_add(order, line);
-	free(line);
-}
-
-static void add_knob(struct text *order, const struct step *s, const char *node, const char *key,
-		     const char *value)
-{
-	while (*value) {
-		size_t n = strnlen(value, PIECE);
-
-		while (n > 1 && n == PIECE && ((unsigned char)value[n] & 0xc0) == 0x80)
-			n--;
-		add_piece(order, s, node, key, value, n);
-		value += n;
+	for (int i = 0; i < count && !r->stopping; i++) {
+		if (schedule_is_closed(r->schedule, steps[i]))
+			continue;
+		end_step(r, steps[i], END_LOST, r->nodes[node].why);
+		end_partners(r, steps[i], END_LOST, "is lost");
 	}
 }
 
-static char *order_text(const struct step *s, const char *node)
+static void retire(struct run *r, int node, const char *why)
 {
-	json_t *event = event_new(EV_RUN);
-	struct text order;
-	struct error err;
-	char *line;
+	struct node *n = &r->nodes[node];
 
-	text_init(&order);
-	for (int i = 0; s->check->params[i].name; i++)
-		if (s->values[i])
-			add_knob(&order, s, node, s->check->params[i].name, s->values[i]);
-	json_object_set_new(event, "to", json_string(node));
-	json_object_set_new(event, "step", json_string(s->id));
-	json_object_set_new(event, "check", json_string(s->check->name));
-	json_object_set_new(event, "unit", json_string(s->unit));
-	json_object_set_new(event, "deadline", json_real(s->deadline));
-	line = event_line(event, &err);
-	if (!line)
-		BUG("%s", err.text);
-	text_add(&order, line);
-	free(line);
-	return text_detach(&order);
+	if (n->retired)
+		return;
+	n->retired = 1;
+	snprintf(n->why, sizeof(n->why), "%s", why);
+	lose_steps(r, node);
 }
 
-static void start_step(struct run *r, int step)
+/* ---- starting steps ------------------------------------------------------------------------ */
+
+static int is_member(void *arg, int step)
+{
+	const struct run *r = arg;
+
+	return schedule_is_running(r->schedule, step);
+}
+
+static void journal_start(struct run *r, int step)
 {
 	const struct step *s = &r->c->plan->steps[step];
-	struct link *l = &r->links[s->node];
 	json_t *event = event_new(EV_START);
-	char *order;
 
 	json_object_set_new(event, "at", json_string(node_name(r, s->node)));
 	json_object_set_new(event, "step", json_string(s->id));
 	add_own(r, event, 0);
-	if (r->failed)
-		return;
-	r->orders[step].running = 1;
-	r->orders[step].started = clock_now();
-	l->busy |= s->occupies;
-	order = order_text(s, node_name(r, s->node));
-	child_send(l->agent, order);
-	free(order);
+	r->started[step] = clock_now();
 }
 
-/* A step that occupies something never overtakes an earlier one that waits for it. */
-static void start_steps(struct run *r, struct link *l)
+/* Starts all that may start now; orders of one moment go out together. */
+static void start_steps(struct run *r)
 {
-	const struct node_steps *of = &r->of_node;
-	uint64_t waiting = 0;
+	int *steps = NULL, count = 0, step;
 
-	if (l->state != NODE_READY || l->retired)
-		return;
-	for (int k = of->from[l->node]; k < of->from[l->node + 1] && !r->stopping; k++) {
-		const struct step *s = &r->c->plan->steps[of->at[k]];
-		const struct order *o = &r->orders[of->at[k]];
-
-		if (s->phase != r->phase || o->ended || o->running)
-			continue;
-		if (s->occupies & (l->busy | waiting))
-			waiting |= s->occupies;
-		else
-			start_step(r, of->at[k]);
+	while (!r->stopping && (step = schedule_next(r->schedule, clock_now())) >= 0) {
+		steps = grow(steps, (size_t)count, sizeof(*steps));
+		steps[count++] = step;
+		journal_start(r, step);
 	}
+	if (count && !r->failed)
+		orders_send(r->reach, r->c->plan, r->c->fleet, steps, count, is_member, r);
+	free(steps);
 }
 
-/* ---- repeats ---- */
+/* ---- between phases ------------------------------------------------------------------------ */
+
+/* A joint step is done when all its members are: those that ended well meet the others again. */
+static int joint_ended(const struct run *r, const struct step *s)
+{
+	for (int i = s->lead; i < s->lead + s->members; i++)
+		if (!results_ended(r->c->results, r->c->plan->steps[i].id))
+			return 0;
+	return 1;
+}
 
 /* Steps from `from` on are new to this controller; those that the journal ended are done. */
 static void take_steps(struct run *r, int from)
 {
 	const struct results *results = r->c->results;
+	const struct plan *p = r->c->plan;
 
-	for (int i = from; i < r->c->plan->count; i++) {
-		const struct step *s = &r->c->plan->steps[i];
-		int ended = results_ended(results, s->id);
-
-		r->orders[i] = (struct order){ .ended = ended };
-		r->orders[i].failed =
-			ended && results->steps[results_step(results, s->id)].word != END_DONE;
-		r->open[s->phase] += !ended;
+	r->started = xrealloc(r->started, (size_t)p->count + 1, sizeof(*r->started));
+	for (int i = from; i < p->count; i++) {
+		r->started[i] = 0;
+		if (joint_ended(r, &p->steps[i]))
+			close_step(r, i, results->steps[results_step(results, p->steps[i].id)].word,
+				   NULL);
 	}
-	index_nodes(r);
 }
 
 /* Only this phase: what a later one left inconclusive may still have a repeat to come. */
@@ -298,252 +232,187 @@ static int keep_phase(const struct run *r, const char **bases, int count)
 }
 
 /* Plans repeats of what this phase left inconclusive. Whether there are any. */
-static int extend(struct run *r)
+static int extend(struct run *r, const struct judgement *j)
 {
-	struct judgement *j = judge(r->c->spec, r->c->fleet, r->c->plan, r->c->results);
 	int count, before = r->c->plan->count, added;
 	const char **bases = judge_undecided(j, r->c->plan, &count);
 
 	count = keep_phase(r, bases, count);
 	added = plan_extend(r->c->plan, bases, count, r->c->profile->repeat);
 	free(bases);
-	judgement_free(j);
 	if (!added)
 		return 0;
-	r->orders = xrealloc(r->orders, (size_t)r->c->plan->count, sizeof(*r->orders));
+	schedule_grow(r->schedule);
+	joints_grow(r->joints);
 	take_steps(r, before);
-	for (int i = before; i < r->c->plan->count; i++)
-		if (r->links[r->c->plan->steps[i].node].retired && !r->orders[i].ended)
-			end_as_lost(r, i, r->links[r->c->plan->steps[i].node].why);
+	for (int n = 0; n < r->c->fleet->count; n++)
+		if (r->nodes[n].retired)
+			lose_steps(r, n);
 	return 1;
 }
 
-/* ---- the end of the run ---- */
+/* What a node showed in this phase that keeps it out of later ones; NULL: nothing. */
+static char **find_failures(const struct run *r, const struct judgement *j)
+{
+	char **why = xcalloc((size_t)r->c->fleet->count, sizeof(*why));
+
+	for (int i = 0; i < j->count; i++) {
+		const struct finding *f = &j->items[i];
+		const struct step *s = &r->c->plan->steps[f->step];
+
+		if (s->phase != r->phase || f->recorded || why[s->node] ||
+		    (f->verdict != VERDICT_FAIL && f->verdict != VERDICT_NOT_MEASURED))
+			continue;
+		why[s->node] = xasprintf("in phase %s, %s.%s of %s is %s",
+					 r->c->profile->phases[r->phase].name, f->check, f->metric,
+					 f->subject, verdict_name(f->verdict));
+	}
+	return why;
+}
+
+/* Steps of later phases that this node takes no part in. */
+static void leave_out(struct run *r, int node, int alone_too, const char *why)
+{
+	int count;
+	const int *steps = schedule_of_node(r->schedule, node, &count);
+
+	for (int i = 0; i < count; i++) {
+		const struct step *s = &r->c->plan->steps[steps[i]];
+
+		if (s->phase <= r->phase || (s->members == 1 && !alone_too) ||
+		    schedule_is_closed(r->schedule, steps[i]))
+			continue;
+		end_step(r, steps[i], END_LEFT, why);
+		end_partners(r, steps[i], END_LEFT, "was left out");
+	}
+}
+
+static void pass_gate(struct run *r, const struct judgement *j)
+{
+	enum gate gate = r->c->profile->phases[r->phase].gate;
+	char **why = gate == GATE_OPEN ? NULL : find_failures(r, j), *first = NULL;
+
+	for (int n = 0; why && n < r->c->fleet->count; n++) {
+		if (why[n] && gate != GATE_STOP)
+			leave_out(r, n, gate == GATE_LEAVE, why[n]);
+		first = first ? first : why[n];
+	}
+	for (int n = 0; first && gate == GATE_STOP && n < r->c->fleet->count; n++)
+		leave_out(r, n, 1, first);
+	for (int n = 0; why && n < r->c->fleet->count; n++)
+		free(why[n]);
+	free(why);
+}
+
+/* A phase without open steps is judged: repeats keep it open, else the gate is passed. */
+static void next_phase(struct run *r)
+{
+	struct judgement *j = judge(r->c->spec, r->c->fleet, r->c->plan, r->c->results);
+
+	if (!extend(r, j)) {
+		pass_gate(r, j);
+		r->phase++;
+		if (r->phase < r->c->profile->phase_count)
+			schedule_open(r->schedule, r->phase, clock_now());
+	}
+	judgement_free(j);
+}
 
 static void leave(struct run *r)
 {
-	struct error err;
-	char *line;
-
 	if (r->over)
 		return;
 	r->over = 1;
 	r->stop_began = clock_now();
-	for (int i = 0; i < r->c->fleet->count; i++) {
-		struct link *l = &r->links[i];
-
-		if (l->state == NODE_GONE || !l->agent)
-			continue;
-		line = event_line(event_new(EV_STOP), &err);
-		child_send(l->agent, line);
-		child_close_input(l->agent);
-		free(line);
-		l->state = NODE_LEAVING;
-	}
+	reach_leave(r->reach);
 }
 
-/*
- * Starts what can be started, on one node or (NULL) on all; a finished phase opens the next, with
- * the repeats that its judging asks for in between.
- */
-static void advance(struct run *r, struct link *only)
+/* Starts what can be started; a finished phase opens the next. */
+static void advance(struct run *r)
 {
 	if (r->over)
 		return;
-	while (!r->stopping && r->phase < r->c->profile->phase_count && !r->open[r->phase]) {
-		only = NULL;
-		if (!extend(r))
-			r->phase++;
-	}
-	if (r->stopping || r->phase == r->c->profile->phase_count) {
-		leave(r);
-		return;
-	}
-	for (int i = 0; i < r->c->fleet->count && !only; i++)
-		start_steps(r, &r->links[i]);
-	if (only)
-		start_steps(r, only);
-	if (r->stopping)
+	while (!r->stopping && r->phase < r->c->profile->phase_count &&
+	       !schedule_left(r->schedule, r->phase))
+		next_phase(r);
+	if (!r->stopping && r->phase < r->c->profile->phase_count)
+		start_steps(r);
+	if (r->stopping || r->phase == r->c->profile->phase_count)
 		leave(r);
 }
 
-/* ---- lines from agents ---- */
+/* ---- nodes --------------------------------------------------------------------------------- */
 
-static int running_step(const struct run *r, const struct link *l, const char *id)
+static void on_ready(void *arg, int node)
+{
+	struct run *r = arg;
+
+	schedule_ready(r->schedule, node);
+	advance(r);
+}
+
+static void on_lost(void *arg, int node, const char *why)
+{
+	struct run *r = arg;
+
+	on_note(r, node, why);
+	retire(r, node, why);
+	advance(r);
+}
+
+static int running_step(const struct run *r, int node, const char *id)
 {
 	int i = plan_find(r->c->plan, id);
 
-	return i >= 0 && r->orders[i].running && r->c->plan->steps[i].node == l->node ? i : -1;
+	return i >= 0 && schedule_is_running(r->schedule, i) && r->c->plan->steps[i].node == node
+		       ? i
+		       : -1;
 }
 
-static void retire(struct run *r, struct link *l, const char *why)
+static void keep_line(struct run *r, const struct event *ev, const char *line, size_t len)
 {
-	if (l->retired)
-		return;
-	l->retired = 1;
-	snprintf(l->why, sizeof(l->why), "%s", why);
-	lose_steps(r, l->node);
-}
-
-static void start_agents(struct run *r);
-
-/* A node is no longer being reached, with or without success: the next one may be. */
-static void reached(struct run *r, struct link *l)
-{
-	if (l->state == NODE_STARTING)
-		r->reaching--;
-	uv_timer_stop(&l->hello);
-	start_agents(r);
-}
-
-static void on_hello(struct run *r, struct link *l, const struct event *ev)
-{
-	char why[300];
-
-	if (l->state != NODE_STARTING)
-		return;
-	reached(r, l);
-	l->state = NODE_READY;
-	if (l->bad_lines) {
-		snprintf(why, sizeof(why),
-			 "%d lines came before its agent spoke and are left out: a banner?",
-			 l->bad_lines);
-		note(r, node_name(r, l->node), why);
-		l->bad_lines = 0;
-	}
-	if (strcmp(event_text(ev, "version"), ASSAY_VERSION) ||
-	    strcmp(event_text(ev, "commit"), ASSAY_COMMIT)) {
-		snprintf(why, sizeof(why), "its agent is version %.40s (%.40s), this is %s (%s)",
-			 event_text(ev, "version"), event_text(ev, "commit"), ASSAY_VERSION,
-			 ASSAY_COMMIT);
-		retire(r, l, why);
-	}
-}
-
-static void take_line(struct run *r, struct link *l, const struct event *ev, const char *line,
-		      size_t len)
-{
-	int step = *ev->step ? running_step(r, l, ev->step) : -1;
-	int is_end = ev->kind == EV_END;
-
-	if (step < 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
-		note(r, node_name(r, l->node),
-		     "sent a line for a step it was not given; it is left out");
-		return;
-	}
 	if (r->c->line)
 		r->c->line(r->c->arg, line);
-	if (journal_append_line(r->c->journal, line, len, is_end, r->err) < 0) {
+	if (journal_append_line(r->c->journal, line, len, ev->kind == EV_END, r->err) < 0)
 		fail(r);
-		return;
-	}
-	results_add(r->c->results, ev);
-	if (ev->kind == EV_HELLO)
-		on_hello(r, l, ev);
-	if (!is_end)
-		return;
-	mark_ended(r, step, (enum end_word)end_word_find(event_text(ev, "word")));
-	if (end_word_find(event_text(ev, "word")) == END_STUCK)
-		retire(r, l, "a step there is stuck: the node takes no further steps");
+	else
+		results_add(r->c->results, ev);
 }
 
-/* A shell's banner is no harm, and a node that talks without end must not fill our disk. */
-static void note_bad_line(struct run *r, struct link *l, const char *why)
+static void take_end(struct run *r, int node, int step, const struct event *ev)
 {
-	char text[700];
+	int word = end_word_find(event_text(ev, "word"));
 
-	l->bad_lines++;
-	if (l->state == NODE_STARTING || l->bad_lines > BAD_LINES_NOTED)
-		return;
-	snprintf(text, sizeof(text), "a line of its agent is left out: %s%s", why,
-		 l->bad_lines == BAD_LINES_NOTED ? "; further ones are not noted" : "");
-	note(r, node_name(r, l->node), text);
+	close_step(r, step, word < 0 ? END_LOST : (enum end_word)word, event_text(ev, "why"));
+	if (word == END_STUCK)
+		retire(r, node, "a step there is stuck: the node takes no further steps");
 }
 
-static void on_agent_line(void *arg, char *line, size_t len, int cut)
+static void on_line(void *arg, int node, const struct event *ev, const char *line, size_t len)
 {
-	struct link *l = arg;
-	struct run *r = l->run;
-	struct error err = { "a line without an end" };
-	struct event ev;
+	struct run *r = arg;
+	int step = *ev->step ? running_step(r, node, ev->step) : -1;
 
 	if (r->failed)
 		return;
-	if (cut || event_parse(line, len, &ev, &err) < 0) {
-		note_bad_line(r, l, err.text);
+	if (step < 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
+		on_note(r, node, "sent a line for a step it was not given; it is left out");
 		return;
 	}
-	if (strcmp(ev.at, node_name(r, l->node)) != 0)
-		note(r, node_name(r, l->node),
-		     "sent a line in the name of another node; it is left out");
-	else if (ev.kind == EV_HELLO || ev.kind == EV_FACT || ev.kind == EV_DATA ||
-		 ev.kind == EV_NOTE || ev.kind == EV_END)
-		take_line(r, l, &ev, line, len);
-	event_release(&ev);
-	advance(r, l);
-}
-
-static void on_agent_noise(void *arg, char *line, size_t len, int cut)
-{
-	struct link *l = arg;
-
-	(void)len;
-	(void)cut;
-	snprintf(l->noise, sizeof(l->noise), "%s", line);
-}
-
-/* Why an agent is gone that nobody sent away. */
-static void ending_text(const struct run *r, const struct link *l, const struct child_end *end,
-			char *out, size_t room)
-{
-	const struct launcher *launcher = r->c->launcher;
-	const char *meaning = launcher->explain && !end->signal
-				      ? launcher->explain(end->exit_code, l->noise)
-				      : NULL;
-
-	if (end->signal)
-		snprintf(out, room, "its agent was killed by signal %d", end->signal);
-	else if (meaning)
-		snprintf(out, room, "%s%s%s", meaning, *l->noise ? ": " : "", l->noise);
+	if (ev->kind == EV_SHARE)
+		joints_share(r->joints, step, ev);
 	else
-		snprintf(out, room, "its agent left with code %d%s%s", end->exit_code,
-			 *l->noise ? ": " : "", l->noise);
+		keep_line(r, ev, line, len);
+	if (ev->kind == EV_END)
+		take_end(r, node, step, ev);
+	advance(r);
 }
 
-static void on_agent_ended(void *arg, const struct child_end *end)
-{
-	struct link *l = arg;
-	struct run *r = l->run;
-	enum node_state was = l->state;
-	char why[800];
-
-	child_free(l->agent);
-	l->agent = NULL;
-	if (was != NODE_LEAVING && !r->over) {
-		ending_text(r, l, end, why, sizeof(why));
-		note(r, node_name(r, l->node), why);
-		retire(r, l, why);
-	}
-	reached(r, l);
-	l->state = NODE_GONE;
-	advance(r, NULL);
-}
-
-static void on_no_hello(uv_timer_t *timer)
-{
-	struct link *l = timer->data;
-
-	retire(l->run, l, "no agent answered");
-	if (l->agent)
-		child_stop(l->agent);
-	advance(l->run, NULL);
-}
-
-/* ---- time ---- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 static void tell_progress(struct run *r)
 {
-	struct progress p = { .phase = "" };
+	struct progress p = { .phase = "", .failed = r->failed_steps };
 	double left = 0, now = clock_now();
 
 	if (!r->c->progress)
@@ -552,17 +421,16 @@ static void tell_progress(struct run *r)
 		p.phase = r->c->profile->phases[r->phase].name;
 	p.total = r->c->plan->count;
 	for (int i = 0; i < p.total; i++) {
-		const struct order *o = &r->orders[i];
 		double expected = r->c->plan->steps[i].seconds;
+		int runs = schedule_is_running(r->schedule, i);
 
-		p.done += o->ended;
-		p.running += o->running;
-		p.failed += o->failed;
-		if (o->running)
+		p.done += schedule_is_closed(r->schedule, i);
+		p.running += runs;
+		if (runs)
 			p.step = r->c->plan->steps[i].id;
-		if (o->running && now - o->started < expected)
-			left += expected - (now - o->started);
-		else if (!o->running && !o->ended)
+		if (runs && now - r->started[i] < expected)
+			left += expected - (now - r->started[i]);
+		else if (!runs && !schedule_is_closed(r->schedule, i))
 			left += expected;
 	}
 	/* The plan's own ratio of schedule to sum turns the sum that is left into time. */
@@ -574,37 +442,34 @@ static void tell_progress(struct run *r)
 }
 
 /* A step that is long past its deadline without an end: its agent does not work any more. */
-static void find_silent(struct run *r)
+static void find_late(struct run *r)
 {
 	double now = clock_now();
 
 	for (int i = 0; i < r->c->plan->count; i++) {
 		const struct step *s = &r->c->plan->steps[i];
 
-		if (r->orders[i].running && now - r->orders[i].started > s->deadline + LOST_SECONDS)
-			retire(r, &r->links[s->node], "its agent gives no sign of life");
+		if (schedule_is_running(r->schedule, i) &&
+		    now - r->started[i] > s->deadline + LATE_SECONDS)
+			reach_lose(r->reach, s->node, "its agent does not end a step that is late");
 	}
 }
 
 static void on_tick(uv_timer_t *timer)
 {
 	struct run *r = timer->data;
-	int alive = 0;
+	int alive = reach_alive(r->reach);
 
-	for (int i = 0; i < r->c->fleet->count; i++)
-		alive += r->links[i].agent != NULL;
 	if (r->over && (!alive || clock_now() - r->stop_began > STOP_SECONDS)) {
-		for (int i = 0; i < r->c->fleet->count; i++)
-			if (r->links[i].agent)
-				child_kill(r->links[i].agent);
+		reach_kill(r->reach);
 		if (!alive)
 			uv_stop(&r->loop);
 		return;
 	}
 	if (!r->over)
-		find_silent(r);
+		find_late(r);
 	tell_progress(r);
-	advance(r, NULL);
+	advance(r);
 }
 
 static void on_signal(uv_signal_t *s, int number)
@@ -616,49 +481,37 @@ static void on_signal(uv_signal_t *s, int number)
 		r->stop_began = 0;
 		return;
 	}
-	note(r, "", "stopped by the user");
+	on_note(r, -1, "stopped by the user");
 	r->stopping = 1;
-	advance(r, NULL);
+	advance(r);
 }
 
-/* ---- setting up ---- */
-
-static void start_agent(struct run *r, int node)
-{
-	struct link *l = &r->links[node];
-	const struct child_calls calls = { on_agent_line, on_agent_noise, on_agent_ended, l };
-	struct error err;
-	const char *name = node_name(r, node);
-	char **argv = r->c->launcher->command(&r->c->launch, &name, 1, &err);
-
-	if (argv)
-		l->agent = child_start(&r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,
-				       &calls, &err);
-	launch_free(argv);
-	if (!l->agent) {
-		l->state = NODE_GONE;
-		retire(r, l, err.text);
-		return;
-	}
-	l->state = NODE_STARTING;
-	r->reaching++;
-	uv_timer_start(&l->hello, on_no_hello, HELLO_SECONDS * 1000, 0);
-}
-
-/* As many at the same time as the launcher likes: a thousand logins at once are an attack. */
-static void start_agents(struct run *r)
-{
-	int window = r->c->launcher->window;
-
-	while (!r->over && r->next < r->c->fleet->count && (!window || r->reaching < window))
-		start_agent(r, r->next++);
-}
+/* ---- setting up ---------------------------------------------------------------------------- */
 
 static void watch_signal(struct run *r, uv_signal_t *s, int number)
 {
 	uv_signal_init(&r->loop, s);
 	s->data = r;
 	uv_signal_start(s, on_signal, number);
+}
+
+static void set_up(struct run *r)
+{
+	struct control *c = r->c;
+	const struct reach_calls calls = { on_ready, on_line, on_lost, on_note, r };
+
+	uv_loop_init(&r->loop);
+	r->nodes = xcalloc((size_t)c->fleet->count, sizeof(*r->nodes));
+	r->reach = reach_new(&r->loop, c->fleet, c->launcher, &c->launch, &calls);
+	r->schedule = schedule_new(c->spec, c->fleet, c->plan);
+	r->joints = joints_new(c->plan, c->fleet, r->reach, r->schedule);
+	take_steps(r, 0);
+	schedule_open(r->schedule, 0, clock_now());
+	watch_signal(r, &r->interrupt, SIGINT);
+	watch_signal(r, &r->terminate, SIGTERM);
+	uv_timer_init(&r->loop, &r->tick);
+	r->tick.data = r;
+	uv_timer_start(&r->tick, on_tick, 100, 500);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -668,38 +521,26 @@ static void close_handle(uv_handle_t *h, void *arg)
 		uv_close(h, NULL);
 }
 
+static void tear_down(struct run *r)
+{
+	reach_free(r->reach);
+	uv_walk(&r->loop, close_handle, NULL);
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&r->loop);
+	joints_free(r->joints);
+	schedule_free(r->schedule);
+	free(r->nodes);
+	free(r->started);
+}
+
 enum control_end control_run(struct control *c, struct error *err)
 {
 	struct run r = { .c = c, .err = err, .began = clock_now() };
 
 	signal(SIGPIPE, SIG_IGN);
-	uv_loop_init(&r.loop);
-	r.links = xcalloc((size_t)c->fleet->count, sizeof(*r.links));
-	r.orders = xcalloc((size_t)c->plan->count, sizeof(*r.orders));
-	r.open = xcalloc((size_t)c->profile->phase_count, sizeof(*r.open));
-	take_steps(&r, 0);
-	watch_signal(&r, &r.interrupt, SIGINT);
-	watch_signal(&r, &r.terminate, SIGTERM);
-	uv_timer_init(&r.loop, &r.tick);
-	r.tick.data = &r;
-	uv_timer_start(&r.tick, on_tick, 100, 500);
-	/* Phases that an earlier try finished open the next before any agent is asked for anything.
-	 */
-	for (int i = 0; i < c->fleet->count; i++) {
-		r.links[i].run = &r;
-		r.links[i].node = i;
-		uv_timer_init(&r.loop, &r.links[i].hello);
-		r.links[i].hello.data = &r.links[i];
-	}
-	start_agents(&r);
+	set_up(&r);
+	reach_start(r.reach);
 	uv_run(&r.loop, UV_RUN_DEFAULT);
-	uv_walk(&r.loop, close_handle, NULL);
-	uv_run(&r.loop, UV_RUN_DEFAULT);
-	uv_loop_close(&r.loop);
-	free(r.links);
-	free(r.orders);
-	free(r.open);
-	free(r.of_node.at);
-	free(r.of_node.from);
+	tear_down(&r);
 	return r.failed ? CONTROL_FAILED : r.stopping ? CONTROL_STOPPED : CONTROL_DONE;
 }

@@ -87,6 +87,11 @@ double event_number(const struct event *ev, const char *key)
 	return json_number_value(json_object_get(ev->json, key));
 }
 
+long long event_whole(const struct event *ev, const char *key)
+{
+	return json_integer_value(json_object_get(ev->json, key));
+}
+
 json_t *event_new(enum event_kind kind)
 {
 	return json_pack("{s:s}", "e", kind_words[kind]);

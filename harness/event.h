@@ -2,7 +2,8 @@
  * event.h - one line format, on the wire and in the journal.
  *
  * A line is one JSON object of at most 1000 bytes with "e" (what it is) first and "c" (CRC-32C of
- * all bytes before it) last. Agents number their lines ("n"). All events:
+ * all bytes before it) last. Agents number their lines ("n"). t are seconds since 1970; us are
+ * microseconds, for numbers have twelve digits in a line. All events:
  *
  *   controller to agent
  *     with  {to, step, k, v}                   one knob, or the next piece of it
@@ -13,7 +14,7 @@
  *     ping  {to, k}                            answered at once by pong
  *     clock {to, offset, error}                seconds that the node's clock is ahead of ours
  *     share {to, step, from, k, v}             what another member of a joint step gave out
- *     go    {to, step, t}                      all members are ready; begin at t by our clock
+ *     go    {to, step, us}                     all members are ready; begin then, by our clock
  *   agent to controller
  *     hello {at, version, commit, pid, boot, t}
  *     fact  {at, step, part, k, v | hole}
@@ -21,7 +22,7 @@
  *     note  {at, step, text}
  *     end   {at, step, word, why, hang, seconds, lines, t}
  *     beat  {at, t}                            the agent is alive
- *     pong  {at, k, t}
+ *     pong  {at, k, us}
  *     share {at, step, k, v}                   k "ready": the member can begin
  *     tele  {at, t, w, v: {series: [least, mean, most]}}  of w seconds up to t
  *     mark  {at, t, part, what, text}          something happened at that second
@@ -74,7 +75,8 @@ enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_COUNT };
 	X(END_TIMEOUT, "timeout") /* killed at its deadline */                                     \
 	X(END_CRASH, "crash")     /* its process died */                                           \
 	X(END_STUCK, "stuck")     /* it cannot be killed */                                        \
-	X(END_LOST, "lost")       /* its node or agent went away */
+	X(END_LOST, "lost")       /* its node or agent went away */                                \
+	X(END_LEFT, "left-out")   /* its node failed earlier and takes no part in this */
 
 #define END_ENUM(id, word) id,
 enum end_word { END_WORDS(END_ENUM) END_WORD_COUNT };
@@ -94,6 +96,8 @@ void event_release(struct event *ev);
 /* Text member of the event, "" when missing or no text. */
 const char *event_text(const struct event *ev, const char *key);
 double event_number(const struct event *ev, const char *key);
+/* A whole number, 0 when missing or none. */
+long long event_whole(const struct event *ev, const char *key);
 
 /* The line of an object, with checksum and newline; eats the object. NULL with err if over
  * EVENT_MOST. */

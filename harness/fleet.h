@@ -6,14 +6,18 @@
 
 #include "harness/spec.h"
 
+#include <jansson.h>
+
 struct fleet_node {
 	char *name;
-	int type; /* index into spec->nodes */
+	int type;       /* index into spec->nodes */
+	int rack, unit; /* index into spec->racks and spec->units; -1: in none */
 };
 
 struct fleet {
 	struct fleet_node *nodes;
 	int count;
+	json_t *index; /* of each node by its name */
 };
 
 /*

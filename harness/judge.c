@@ -63,6 +63,7 @@ char *judge_hole(const struct judging *x, int step)
 		[END_CRASH] = "it died",
 		[END_STUCK] = "it cannot be killed",
 		[END_LOST] = "its result is lost",
+		[END_LEFT] = "it was left out",
 	};
 
 	if (!s)

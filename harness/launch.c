@@ -136,9 +136,11 @@ static const char *explain_ssh(int exit_code, const char *noise)
 }
 
 const struct launcher launchers[] = {
-	{ "local", "this machine", 1, 0, 0, 1, local, NULL },
-	{ "ssh", "each host through ssh, without a password", 0, 0, 32, 1, ssh, explain_ssh },
-	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, 1, local, NULL },
+	{ "local", "this machine", 1, 0, 0, 20, 1, 0, local, NULL },
+	{ "ssh", "each host through ssh, without a password", 0, 0, 32, 20, 1, 0, ssh,
+	  explain_ssh },
+	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, 20, 1, 0, local,
+	  NULL },
 	{ 0 },
 };
 

@@ -18,10 +18,12 @@ struct launch {
 
 struct launcher {
 	const char *name, *summary;
-	int one_node; /* reaches only this machine */
-	int pretends; /* its nodes are not what they are called: such a run accepts nothing */
-	int window;   /* agents that are being reached at the same time; 0: all */
-	int together; /* agents that one command may start; their lines come mixed */
+	int one_node;   /* reaches only this machine */
+	int pretends;   /* its nodes are not what they are called: such a run accepts nothing */
+	int window;     /* agents that are being reached at the same time; 0: all */
+	int patience;   /* seconds for a command to bring its agents to speak */
+	int together;   /* agents that one command may start; their lines may come mixed */
+	int alone_most; /* up to so many nodes each has a command of its own all the same */
 	/*
 	 * The command that starts the agents of these nodes, 1 up to `together` of them; to be
 	 * freed by launch_free. NULL with err.

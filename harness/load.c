@@ -114,3 +114,17 @@ void load_share(struct load *l, const struct yaml *y, void *into)
 	else
 		*(double *)into = value;
 }
+
+void load_hosts(struct load *l, const struct yaml *y, void *into)
+{
+	struct hostlist list;
+	struct error err;
+
+	if (load_kind(l, y, YAML_TEXT, "hosts") < 0)
+		return;
+	*(const char **)into = y->text;
+	if (hostlist_parse(y->text, &list, &err) < 0)
+		complain(l->c, &y->at, "%s", err.text);
+	else
+		hostlist_release(&list);
+}

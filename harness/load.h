@@ -33,6 +33,7 @@ load_fn load_text;  /* const char * */
 load_fn load_texts; /* struct texts: a list of texts, or one */
 load_fn load_count; /* int, 0 .. 1e6 */
 load_fn load_share; /* double, from "95%" */
+load_fn load_hosts; /* const char *: a host list that can be read */
 
 struct texts {
 	const char **items;
@@ -45,5 +46,10 @@ int load_quantity(struct load *l, const struct yaml *y, enum dimension dim, doub
 /* program.c: the part of a spec that describes programs. */
 load_fn spec_load_programs; /* struct spec */
 void spec_free_programs(struct spec *s);
+
+/* place.c: the part of a spec that says where nodes stand. */
+load_fn spec_load_racks, spec_load_units; /* struct standings */
+load_fn spec_load_ramp;                   /* struct ramp */
+void spec_free_places(struct spec *s);
 
 #endif

@@ -24,7 +24,8 @@ static int cmd_agent(const struct arguments *a)
 
 static int cmd_step(const struct arguments *a)
 {
-	const struct agent_options options = { "", a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "" };
+	const struct agent_options options = { a->value[OPT_NODE] ? a->value[OPT_NODE] : "",
+					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "" };
 
 	return step_main(&options);
 }
@@ -179,7 +180,7 @@ const struct command commands[] = {
 		.summary = "run one step",
 		.about = "Started by the agent.",
 		.example = "assay step",
-		.options = { OPT_ROOT, OPT_HELP },
+		.options = { OPT_NODE, OPT_ROOT, OPT_HELP },
 		.run = cmd_step,
 		.hidden = 1,
 	},

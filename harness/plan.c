@@ -7,6 +7,8 @@
 #include "harness/plan.h"
 
 #include "harness/hash.h"
+#include "harness/pairing.h"
+#include "harness/schedule.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +16,6 @@
 
 /* A child gets twice its expected time and this much on top before it is called hung. */
 enum { DEADLINE_SLACK = 30 };
-
-/* Bits of step->occupies: those of enum resource, then one for each GPU that can be told apart. */
-enum { GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
 
 struct planning {
 	struct plan *plan;
@@ -175,10 +174,10 @@ static uint64_t occupies(const struct check *check, int part, int gpus)
 	return bits | (check->scope == PER_GPU ? 1ULL << (FIRST_GPU_BIT + part % GPU_BITS) : all);
 }
 
-/* PHASE/CHECK/NODE[/PART], with #ROUND behind the check of a repeat. */
+/* PHASE/CHECK/NODE[/PART or ROUND], with #REPEAT behind the check of a repeat. */
 static char *step_id(const struct step *s, const char *phase, const char *node)
 {
-	const char *part = step_has_part(s) ? s->unit : "";
+	const char *part = step_has_part(s) || s->check->scope >= PER_PAIR ? s->unit : "";
 
 	if (s->round == 1)
 		return xasprintf("%s/%s/%s%s%s", phase, s->name, node, *part ? "/" : "", part);
@@ -209,7 +208,8 @@ static struct step *add_step(struct plan *p, const struct check *check)
 
 	p->steps = grow(p->steps, (size_t)p->count, sizeof(*p->steps));
 	s = &p->steps[p->count++];
-	*s = (struct step){ .check = check, .round = 1 };
+	*s = (struct step){ .check = check, .round = 1, .batch = -1, .members = 1 };
+	s->lead = p->count - 1;
 	s->values = xcalloc(n, sizeof(*s->values));
 	s->owned = xcalloc(n, sizeof(*s->owned));
 	return s;
@@ -231,8 +231,45 @@ static int numa_count(const struct node_type *t)
 	return count ? count : 1;
 }
 
+/* ---- power ---- */
+
+static double parts_watts(const struct planning *x, const struct node_type *t, enum part_kind kind,
+			  int count)
+{
+	double sum = 0;
+
+	for (int i = 0; i < count; i++) {
+		int part = node_type_part(t, kind, i);
+		double watts = part < 0 ? -1 : part_physics(&x->spec->parts[part], "power");
+
+		if (watts > 0)
+			sum += watts;
+		else
+			x->plan->unknown = kind == PART_GPU ? "the power of a GPU"
+							    : "the power of a processor";
+	}
+	return sum;
+}
+
+/* GPUs and processors at their limits: what else a step uses draws little beside them. */
+static double watts_of(const struct planning *x, const struct node_type *t, const struct step *s)
+{
+	int gpus = s->check->scope == PER_GPU ? 1 : s->gpus;
+	double watts = 0;
+
+	if (!s->check->burns)
+		return 0;
+	if (s->check->occupies & USES_GPUS)
+		watts += parts_watts(x, t, PART_GPU, gpus);
+	if (s->check->occupies & USES_CORES)
+		watts += parts_watts(x, t, PART_SOCKET, node_type_count(t, PART_SOCKET));
+	if (t->idle_power <= 0)
+		x->plan->unknown = "the idle_power of a node";
+	return watts;
+}
+
 /* part: number of the disk or GPU that the step is about, -1: of none */
-static void plan_step(const struct planning *x, int node, const char *unit, int part)
+static struct step *plan_step(const struct planning *x, int node, const char *unit, int part)
 {
 	const struct program *program = spec_program(x->spec, x->pc->name);
 	const struct check *check = check_find(program ? "program" : x->pc->name);
@@ -259,6 +296,8 @@ static void plan_step(const struct planning *x, int node, const char *unit, int 
 	s->id = step_id(s, x->plan->profile->phases[x->phase].name, x->fleet->nodes[node].name);
 	s->base = xstrdup(s->id);
 	estimate(s);
+	s->watts = watts_of(x, type, s);
+	return s;
 }
 
 /* One step for each disk, or for each GPU that is computed on. */
@@ -275,9 +314,120 @@ static void plan_parts(const struct planning *x, int node, enum part_kind kind)
 	}
 }
 
+/* ---- steps that nodes run together ---- */
+
+static int add_batch(struct plan *p, int first, int before)
+{
+	p->batches = grow(p->batches, (size_t)p->batch_count, sizeof(*p->batches));
+	p->batches[p->batch_count] = (struct batch){ first, 0, before };
+	return p->batch_count++;
+}
+
+/* One joint step of these nodes: a step for each, all with the same list of peers. */
+static void plan_joint(const struct planning *x, const int *nodes, int count, const char *unit,
+		       int batch)
+{
+	const char **names = xcalloc((size_t)count, sizeof(*names));
+	int lead = x->plan->count;
+	char *peers;
+
+	for (int i = 0; i < count; i++)
+		names[i] = x->fleet->nodes[nodes[i]].name;
+	peers = hostlist_text(names, count);
+	for (int i = 0; i < count; i++) {
+		struct step *s = plan_step(x, nodes[i], unit, -1);
+
+		own_value(s, "peers", xstrdup(peers));
+		s->lead = lead;
+		s->members = count;
+		s->batch = batch;
+	}
+	x->plan->batches[batch].count += count;
+	free(peers);
+	free(names);
+}
+
+/* The nodes that such a check can meet on: all, or those with GPUs to compute on. */
+static int *meeting_nodes(const struct planning *x, const struct check *check, int *count)
+{
+	int *nodes = xcalloc((size_t)x->fleet->count, sizeof(*nodes));
+
+	*count = 0;
+	for (int n = 0; n < x->fleet->count; n++) {
+		const struct node_type *t = &x->spec->nodes[x->fleet->nodes[n].type];
+
+		if (!(check->occupies & USES_GPUS) || compute_count(t) > 0)
+			nodes[(*count)++] = n;
+	}
+	return nodes;
+}
+
+/* A knob as this profile sets it. */
+static double profile_knob(const struct planning *x, const struct check *check, const char *name)
+{
+	const char **values = xcalloc((size_t)param_count(check) + 1, sizeof(*values));
+	struct knobs k = { .check = check, .values = values };
+	double value;
+
+	for (int i = 0; i < x->pc->knob_count; i++)
+		values[param_index(check, x->pc->knobs[i])] = x->pc->values[i];
+	value = knob(&k, name);
+	free(values);
+	return value;
+}
+
+static void plan_pairs(const struct planning *x, const struct check *check)
+{
+	int count, *nodes = meeting_nodes(x, check, &count), before = -1;
+	int *partner = xcalloc((size_t)count + 1, sizeof(*partner));
+	int *unit = xcalloc((size_t)count + 1, sizeof(*unit));
+	int rounds = pairing_rounds(count, (int)profile_knob(x, check, "rounds"));
+	char name[32];
+
+	for (int i = 0; i < count; i++)
+		unit[i] = x->fleet->nodes[nodes[i]].unit;
+	for (int r = 0; r < rounds; r++) {
+		pairing_round(count, x->spec->units.count ? unit : NULL, r, partner);
+		before = add_batch(x->plan, x->plan->count, before);
+		snprintf(name, sizeof(name), "r%d", r + 1);
+		for (int i = 0; i < count; i++)
+			if (partner[i] > i)
+				plan_joint(x, (int[]){ nodes[i], nodes[partner[i]] }, 2, name,
+					   before);
+	}
+	free(unit);
+	free(partner);
+	free(nodes);
+}
+
+/* Groups of neighbours in the host list, all at the same time; 0: one of all nodes. */
+static void plan_groups(const struct planning *x, const struct check *check)
+{
+	int count, *nodes = meeting_nodes(x, check, &count);
+	int size = (int)profile_knob(x, check, "group"), batch;
+
+	size = size > 0 && size < count ? size : count;
+	if (count > 1) {
+		batch = add_batch(x->plan, x->plan->count, -1);
+		for (int i = 0; i + 1 < count; i += size)
+			plan_joint(x, nodes + i, count - i < size ? count - i : size, "group",
+				   batch);
+	}
+	free(nodes);
+}
+
 static void plan_check(const struct planning *x)
 {
 	const struct check *check = check_find(x->pc->name);
+
+	if (check && check->scope == PER_PAIR) {
+		plan_pairs(x, check);
+		return;
+	}
+	if (check && check->scope == PER_GROUP) {
+		plan_groups(x, check);
+		return;
+	}
 
 	for (int n = 0; n < x->fleet->count; n++) {
 		const struct node_type *t = &x->spec->nodes[x->fleet->nodes[n].type];
@@ -289,53 +439,6 @@ static void plan_check(const struct planning *x)
 		else if (check->scope == PER_NODE || compute_count(t) > 0)
 			plan_step(x, n, "", -1);
 	}
-}
-
-/* ---- expected time ---- */
-
-/* Time of one node's phase when every step starts as soon as what it occupies is free. */
-static double play(const struct plan *p, int phase, int node, double busy[RESOURCES])
-{
-	double free_at[RESOURCES] = { 0 }, last = 0;
-
-	for (int i = 0; i < p->count; i++) {
-		const struct step *s = &p->steps[i];
-		double start = 0;
-
-		if (s->phase != phase || s->node != node || s->round > 1)
-			continue;
-		for (int r = 0; r < RESOURCES; r++)
-			if (s->occupies & (1ULL << r) && free_at[r] > start)
-				start = free_at[r];
-		for (int r = 0; r < RESOURCES; r++) {
-			if (!(s->occupies & (1ULL << r)))
-				continue;
-			free_at[r] = start + s->seconds;
-			busy[r] += s->seconds;
-		}
-		if (start + s->seconds > last)
-			last = start + s->seconds;
-	}
-	return last;
-}
-
-static void expect_time(struct plan *p, int nodes)
-{
-	for (int phase = 0; phase < p->profile->phase_count; phase++) {
-		double longest = 0, bound = 0;
-
-		for (int n = 0; n < nodes; n++) {
-			double busy[RESOURCES] = { 0 }, took = play(p, phase, n, busy);
-
-			longest = took > longest ? took : longest;
-			for (int r = 0; r < RESOURCES; r++)
-				bound = busy[r] > bound ? busy[r] : bound;
-		}
-		p->seconds += longest;
-		p->bound += bound;
-	}
-	for (int i = 0; i < p->count; i++)
-		p->writes += p->steps[i].writes;
 }
 
 static void hash_plan(struct plan *p)
@@ -423,7 +526,9 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 		plan_free(plan);
 		return NULL;
 	}
-	expect_time(plan, f->count);
+	schedule_expect(s, f, plan);
+	for (int i = 0; i < plan->count; i++)
+		plan->writes += plan->steps[i].writes;
 	hash_plan(plan);
 	return plan;
 }
@@ -441,6 +546,8 @@ void plan_free(struct plan *p)
 		free(p->steps[i].base);
 	}
 	json_decref(p->ids);
+	free(p->batches);
+	free(p->rack_peak);
 	free(p->steps);
 	free(p->sha256);
 	free(p);
@@ -474,7 +581,7 @@ static int rounds_of(const struct plan *p, const char *base)
 	}
 }
 
-static void add_repeat(struct plan *p, int first, int round)
+static void add_repeat(struct plan *p, int first, int round, int lead, int batch)
 {
 	struct step *s = add_step(p, p->steps[first].check);
 	const struct step *from = &p->steps[first];
@@ -484,23 +591,53 @@ static void add_repeat(struct plan *p, int first, int round)
 	copy.owned = s->owned;
 	memcpy(copy.values, from->values, (size_t)param_count(from->check) * sizeof(*copy.values));
 	copy.round = round;
+	copy.lead = lead;
+	copy.batch = batch;
 	copy.id = repeat_id(from->base, round);
 	copy.base = xstrdup(from->base);
 	*s = copy;
 	index_id(p, p->count - 1);
 }
 
+/* The last batch of the same check: repeats of joint steps run one behind the other. */
+static int last_batch(const struct plan *p, const struct step *s)
+{
+	for (int b = p->batch_count - 1; b >= 0; b--) {
+		const struct step *other = &p->steps[p->batches[b].first];
+
+		if (other->phase == s->phase && other->name == s->name)
+			return b;
+	}
+	return -1;
+}
+
+/* A step, or all members of a joint one. */
+static void add_repeats(struct plan *p, int first, int round)
+{
+	int from = p->steps[first].lead, count = p->steps[first].members, lead = p->count;
+	int batch = p->steps[first].batch;
+
+	if (batch >= 0) {
+		batch = add_batch(p, lead, last_batch(p, &p->steps[first]));
+		p->batches[batch].count = count;
+	}
+	for (int i = 0; i < count; i++)
+		add_repeat(p, from + i, round, lead, batch);
+}
+
 int plan_extend(struct plan *p, const char *const *bases, int count, int most)
 {
-	int added = 0;
+	int before = p->count;
 
 	for (int b = 0; b < count; b++) {
 		int first = plan_find(p, bases[b]), rounds = rounds_of(p, bases[b]);
+		char *last = repeat_id(bases[b], rounds);
+		int is_new = rounds > 1 && plan_find(p, last) >= before;
 
-		if (first < 0 || rounds > most)
-			continue;
-		add_repeat(p, first, rounds + 1);
-		added++;
+		free(last);
+		/* Another member of its joint step has brought it along already. */
+		if (first >= 0 && rounds <= most && !is_new)
+			add_repeats(p, first, rounds + 1);
 	}
-	return added;
+	return p->count - before;
 }

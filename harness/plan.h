@@ -11,7 +11,8 @@
 
 #include <jansson.h>
 
-enum { FIRST_GPU_BIT = 8 }; /* of step.occupies */
+/* Bits of step.occupies: those of enum resource, then one for each GPU that can be told apart. */
+enum { FIRST_GPU_BIT = 8, GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
 
 struct step {
 	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
@@ -26,6 +27,18 @@ struct step {
 	char **owned;           /* those of them made by the planner; freed with the step */
 	double seconds, deadline;
 	double writes; /* bytes to a disk */
+	double watts;  /* what it adds to its node's power, by the spec; 0: nothing, or not known */
+	/*
+	 * Of a joint step, which nodes run together: its members are the steps `lead` up to
+	 * lead + members, one a node. A step that runs alone leads itself.
+	 */
+	int lead, members;
+	int batch; /* of joint steps that start at the same time; -1: none */
+};
+
+/* Consecutive steps, whole joint steps, that start together once the batch before is over. */
+struct batch {
+	int first, count, before; /* before: -1 for none */
 };
 
 struct plan {
@@ -35,6 +48,11 @@ struct plan {
 	int first_count;       /* steps of the first round; the rest are repeats */
 	double seconds, bound; /* expected time, and the busiest resource's share of it */
 	double writes;
+	double energy, peak; /* J and W, of all nodes, by the spec */
+	double *rack_peak;   /* W of each of the spec's racks */
+	const char *unknown; /* what the spec does not tell of power, so that it is more; or NULL */
+	struct batch *batches;
+	int batch_count;
 	char *sha256; /* of the first round */
 	json_t *ids;  /* index of each step by its id */
 };
@@ -48,8 +66,8 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 			const struct plan_options *options, struct error *err);
 void plan_free(struct plan *p);
 /*
- * Adds one repeat of each step in `bases` (base ids) that has had fewer than `most` repeats. Pure
- * like plan_build. Returns how many were added.
+ * Adds one repeat of each step in `bases`, of a joint step with all its members, (base ids) that
+ * has had fewer than `most` repeats. Pure like plan_build. Returns how many were added.
  */
 int plan_extend(struct plan *p, const char *const *bases, int count, int most);
 /* Index, or -1. */

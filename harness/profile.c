@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define AT(type, member) offsetof(struct type, member)
+#define WORD(id, word) word,
 
 static void load_check(struct load *l, const struct yaml *map, int i, struct phase *p)
 {
@@ -40,8 +41,24 @@ static void load_checks(struct load *l, const struct yaml *y, void *into)
 		load_check(l, y, i, p);
 }
 
+static void load_gate(struct load *l, const struct yaml *y, void *into)
+{
+	static const char *const words[] = { GATES(WORD) };
+	int gate = 0;
+
+	if (load_kind(l, y, YAML_TEXT, "gate") < 0)
+		return;
+	while (gate < GATE_COUNT && strcmp(words[gate], y->text) != 0)
+		gate++;
+	if (gate == GATE_COUNT)
+		complain(l->c, &y->at, "gate: '%s' is none of open, alone, leave, stop", y->text);
+	else
+		*(enum gate *)into = (enum gate)gate;
+}
+
 static const struct field phase_fields[] = {
 	{ "name", 1, load_text, AT(phase, name) },
+	{ "gate", 0, load_gate, AT(phase, gate) },
 	{ "checks", 1, load_checks, 0 },
 	{ 0 },
 };
@@ -57,6 +74,7 @@ static void load_phases(struct load *l, const struct yaml *y, void *into)
 		struct phase *phase = &p->phases[p->phase_count++];
 
 		phase->at = y->items[i]->at;
+		phase->gate = GATE_ALONE;
 		load_map(l, y->items[i], "a phase", phase_fields, phase);
 		/* It becomes a part of step ids. */
 		if (phase->name && (!hostname_valid(phase->name) || strlen(phase->name) > 40))

@@ -80,7 +80,8 @@ int results_ended(const struct results *r, const char *id)
 {
 	int i = results_step(r, id);
 
-	return i >= 0 && r->steps[i].word != END_NONE && r->steps[i].word != END_LOST;
+	return i >= 0 && r->steps[i].word != END_NONE && r->steps[i].word != END_LOST &&
+	       r->steps[i].word != END_LEFT;
 }
 
 static int step_index(struct results *r, const char *id)

@@ -381,20 +381,6 @@ static void load_groups(struct load *l, const struct yaml *y, enum part_kind kin
 		load_group(l, y->items[i], kind, t);
 }
 
-static void load_hosts(struct load *l, const struct yaml *y, void *into)
-{
-	struct hostlist list;
-	struct error err;
-
-	if (load_kind(l, y, YAML_TEXT, "hosts") < 0)
-		return;
-	*(const char **)into = y->text;
-	if (hostlist_parse(y->text, &list, &err) < 0)
-		complain(l->c, &y->at, "%s", err.text);
-	else
-		hostlist_release(&list);
-}
-
 /* One reader for "sockets", "dimms", ...: the key itself names the kind. */
 #define GROUP_READER(word, kind)                                                                   \
 	static void load_##word(struct load *l, const struct yaml *y, void *into)                  \
@@ -417,9 +403,15 @@ static void load_node_facts(struct load *l, const struct yaml *y, void *into)
 	t->fact_count = e.count;
 }
 
+static void load_watts(struct load *l, const struct yaml *y, void *into)
+{
+	load_quantity(l, y, DIM_POWER, into);
+}
+
 static const struct field node_fields[] = {
 	{ "hosts", 0, load_hosts, AT(node_type, hosts) },
 	{ "count", 0, load_count, AT(node_type, count) },
+	{ "idle_power", 0, load_watts, AT(node_type, idle_power) },
 	{ "facts", 0, load_node_facts, 0 },
 	{ "sockets", 0, load_sockets, 0 },
 	{ "numas", 0, load_numas, 0 },
@@ -577,6 +569,9 @@ static const struct field first_fields[] = {
 	{ "limits", 0, load_nothing, 0 },
 	{ "settings", 0, load_settings, 0 },
 	{ "waivers", 0, load_waivers, 0 },
+	{ "racks", 0, spec_load_racks, AT(spec, racks) },
+	{ "units", 0, spec_load_units, AT(spec, units) },
+	{ "power", 0, spec_load_ramp, AT(spec, ramp) },
 	{ 0 },
 };
 
@@ -630,6 +625,7 @@ void spec_free(struct spec *s)
 		free(s->nodes[i].groups);
 	}
 	spec_free_programs(s);
+	spec_free_places(s);
 	free(s->parts);
 	free(s->nodes);
 	free(s->limits);

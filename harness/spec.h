@@ -71,6 +71,7 @@ struct node_type {
 	const char *
 		hosts; /* host list of the nodes of this type; NULL: all that no other type names */
 	int count;     /* how many were bought; 0: not said */
+	double idle_power; /* W that it draws before any step adds to it; 0: not said */
 	struct expect *facts;
 	int fact_count;
 	struct group *groups;
@@ -119,6 +120,25 @@ struct site {
 	const char *name, *place, *contract, *vendor, *customer;
 };
 
+/* A group of hosts that stand together: a rack, or a scalable unit, whose rails share leaves. */
+struct standing {
+	const char *name, *hosts, *source;
+	double power; /* W that its feeds may carry; 0: not said */
+	struct place at;
+};
+
+struct standings {
+	struct standing *items;
+	int count;
+};
+
+/* How fast load may grow, and how far. 0: no bound. */
+struct ramp {
+	int loaded_nodes; /* nodes under load at the same time */
+	int stage_nodes;  /* nodes that may take up load in one stage */
+	double stage;     /* seconds */
+};
+
 struct spec {
 	const char *name, *about;
 	const char *calibration; /* "uncalibrated" for a derived spec, else NULL */
@@ -135,6 +155,8 @@ struct spec {
 	int program_count;
 	struct waiver *waivers;
 	int waiver_count;
+	struct standings racks, units;
+	struct ramp ramp;
 	struct yaml *tree; /* everything merged, `extends` resolved */
 	char *sha256;      /* of its text */
 };
@@ -148,8 +170,19 @@ struct profile_check {
 	struct place at;
 };
 
+/* What becomes of a node that fails in a phase, or whose figures are missing there. */
+#define GATES(X)                                                                                   \
+	X(GATE_OPEN, "open")   /* it goes on */                                                    \
+	X(GATE_ALONE, "alone") /* it takes no part in steps with other nodes */                    \
+	X(GATE_LEAVE, "leave") /* it takes no further steps */                                     \
+	X(GATE_STOP, "stop")   /* the run takes no further phase */
+
+#define GATE_ENUM(id, word) id,
+enum gate { GATES(GATE_ENUM) GATE_COUNT };
+
 struct phase {
 	const char *name;
+	enum gate gate;
 	struct profile_check *checks;
 	int check_count;
 	struct place at;

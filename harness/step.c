@@ -8,6 +8,7 @@
 #include "harness/agent.h"
 #include "harness/checks/check.h"
 #include "harness/event.h"
+#include "harness/meet.h"
 
 #include <errno.h>
 #include <math.h>
@@ -21,6 +22,8 @@
 enum { SAMPLES_A_LINE = 30, TEXT_MOST = 600, WIRE_TEXT_MOST = 16 << 20 };
 
 struct child {
+	struct meet *meet;
+	struct clock_offset clock;
 	int out;
 	json_t *values; /* knobs by name */
 	const struct check *check;
@@ -139,14 +142,22 @@ static void on_line(void *arg, char *line, size_t len, int cut)
 	struct child *c = arg;
 	struct event ev;
 
-	if (*c->broken.text || c->started)
+	if (*c->broken.text)
 		return;
+	if (c->started) {
+		if (!cut)
+			meet_line(c->meet, line, len);
+		return;
+	}
 	if (cut || event_parse(line, len, &ev, &c->broken) < 0) {
 		error_prefix(&c->broken, "the order for this step is damaged: ");
 		return;
 	}
 	if (ev.kind == EV_WITH) {
 		add_knob(c, &ev);
+	} else if (ev.kind == EV_CLOCK) {
+		c->clock = (struct clock_offset){ 1, event_number(&ev, "offset"),
+						  event_number(&ev, "error") };
 	} else if (ev.kind == EV_RUN) {
 		c->check = check_find(event_text(&ev, "check"));
 		c->unit = xstrdup(event_text(&ev, "unit"));
@@ -159,16 +170,17 @@ static void on_line(void *arg, char *line, size_t len, int cut)
 
 static void read_order(struct child *c)
 {
-	struct lines lines;
-	char buf[4096];
-	ssize_t n;
+	struct error err;
 
-	lines_init(&lines, EVENT_MOST, on_line, c);
-	while (!c->started && (n = read(STDIN_FILENO, buf, sizeof(buf))) > 0)
-		lines_feed(&lines, buf, (size_t)n);
-	lines_release(&lines);
+	while (!c->started && meet_read(c->meet, -1, &err) > 0)
+		;
 	if (!c->started && !*c->broken.text)
 		error_set(&c->broken, "the order for this step ended before it was whole");
+}
+
+static void send_for_meet(void *arg, json_t *event)
+{
+	send_event(arg, event);
 }
 
 static const char **knob_values(struct child *c)
@@ -229,12 +241,43 @@ static void tell_double(const struct job *job)
 		job->sink->fact(job->sink->arg, "", "simulated", what, NULL);
 }
 
+static int on_share(void *arg, const char *key, const char *value, struct error *err)
+{
+	return meet_share(((struct child *)arg)->meet, key, value, err);
+}
+
+static int on_take(void *arg, const char *from, const char *key, char **value, struct error *err)
+{
+	return meet_take(((struct child *)arg)->meet, from, key, value, err);
+}
+
+static int on_begin(void *arg, struct error *err)
+{
+	return meet_begin(((struct child *)arg)->meet, err);
+}
+
 static enum end_word run_check(struct child *c, const struct agent_options *options,
 			       struct error *err)
 {
 	static const enum end_word words[] = { [RUN_OK] = END_DONE, [RUN_SKIP] = END_SKIP };
-	const struct sink sink = { on_figure, on_absent, on_fact, on_note, c };
-	struct job job = { .hw = &real_kernels, .unit = c->unit, .sink = &sink };
+	const int is_joint = c->check->scope >= PER_PAIR;
+	const struct sink sink = {
+		.figure = on_figure,
+		.absent = on_absent,
+		.fact = on_fact,
+		.note = on_note,
+		.share = is_joint ? on_share : NULL,
+		.take = is_joint ? on_take : NULL,
+		.begin = is_joint ? on_begin : NULL,
+		.arg = c,
+	};
+	struct job job = {
+		.hw = &real_kernels,
+		.unit = c->unit,
+		.node = options->node,
+		.clock = c->clock,
+		.sink = &sink,
+	};
 	const char **values = knob_values(c);
 	int rc;
 
@@ -275,6 +318,7 @@ int step_main(const struct agent_options *options)
 	c.out = dup(STDOUT_FILENO);
 	if (c.out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return 4;
+	c.meet = meet_new(on_line, send_for_meet, &c);
 	read_order(&c);
 	if (*c.broken.text)
 		err = c.broken;
@@ -285,6 +329,7 @@ int step_main(const struct agent_options *options)
 	 */
 	if (c.check && (c.check->scope == PER_GPU || c.check->scope == ALL_GPUS))
 		_exit(0);
+	meet_free(c.meet);
 	json_decref(c.values);
 	free(c.unit);
 	return 0;

@@ -101,6 +101,7 @@ const struct physics_key physics_keys[] = {
 	{ PART_SOCKET, "memory_channels", DIM_COUNT, "memory channels of one socket" },
 	{ PART_SOCKET, "clock", DIM_FREQUENCY, "highest clock of all cores under vector load" },
 	{ PART_SOCKET, "flops_per_cycle", DIM_COUNT, "fp64 operations of one core in one cycle" },
+	{ PART_SOCKET, "power", DIM_POWER, "most that it may draw for long (TDP)" },
 	{ PART_DIMM, "bus_width", DIM_BYTES, "bytes of one transfer (8 if not given)" },
 	{ PART_DISK, "link_rate", DIM_BYTE_RATE, "rate of its interface before protocol" },
 	{ PART_GPU, "memory_clock", DIM_FREQUENCY, "highest clock of its memory" },

@@ -16,6 +16,12 @@ enum scope {
 	PER_DISK, /* one step for each disk of each node, named "disk0" */
 	PER_GPU,  /* one step for each GPU that the spec has compute on, named "gpu0" */
 	ALL_GPUS, /* one step on each node that has such GPUs, for all of them together */
+	/*
+	 * Steps that nodes run together, one a node; each reports what it measured itself. They
+	 * have the knob "peers" (from_spec: the host list of the members).
+	 */
+	PER_PAIR,  /* of two nodes, in rounds; with the knob "rounds" (0: as many as needed) */
+	PER_GROUP, /* of many nodes; with the knob "group": how many (0: all) */
 };
 
 enum better { MORE, LESS, NONE }; /* NONE: any but zero is a fault, in whatever spec */
@@ -74,6 +80,16 @@ struct sink {
 	fact_fn *fact;
 	void (*note)(void *arg, const char *text);
 	void *arg;
+	/* Of joint steps; NULL for others. job_share() and its like say what they do. */
+	int (*share)(void *arg, const char *key, const char *value, struct error *err);
+	int (*take)(void *arg, const char *from, const char *key, char **value, struct error *err);
+	int (*begin)(void *arg, struct error *err);
+};
+
+/* How far the clock of this node is ahead of the controller's, and how well that is known. */
+struct clock_offset {
+	int known;
+	double seconds, error;
 };
 
 /* One check on one node. All of it is lent for the length of run(). */
@@ -83,6 +99,8 @@ struct job {
 	struct knobs knobs;
 	const char
 		*unit; /* "disk0" of a PER_DISK step, "gpu0" of a PER_GPU one, a program; else "" */
+	const char *node; /* what this node is called in the run */
+	struct clock_offset clock;
 	const struct sink *sink;
 };
 
@@ -91,6 +109,7 @@ struct check {
 	const char *how; /* what is done and why so, for `assay check show` and the methods page */
 	enum scope scope;
 	unsigned occupies;
+	int burns; /* drives what it occupies to its full power */
 	const struct param *params;
 	const struct metric *metrics;
 	double (*seconds)(const struct knobs *k); /* expected time of one step */
@@ -125,6 +144,19 @@ double job_count(struct job *job, const char *part, const char *key);
 int job_is_virtual(struct job *job);
 /* The disk of a PER_DISK step, or NULL with err when the node has no such disk. */
 const struct host_disk *job_disk(struct job *job, struct error *err);
+
+/*
+ * Joint steps. Members give out short texts (at most 250 bytes) under a key and take those of
+ * others; it goes through the controller, so a fraction of a second each. All return 0, or -1 with
+ * err: a member that is gone is named there.
+ */
+/* All members in their order, this node among them at *self; to be released by the caller. */
+int job_peers(struct job *job, struct hostlist *peers, int *self, struct error *err);
+int job_share(struct job *job, const char *key, const char *value, struct error *err);
+/* Waits for what `from` gives out under this key; the caller frees *value. */
+int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err);
+/* Says that this member is ready, waits until all are, and returns at the common start. */
+int job_begin(struct job *job, struct error *err);
 
 /* The compute GPUs of a step that has the knob "gpus" (from_spec: "gpu0 gpu1"). */
 struct job_gpus {

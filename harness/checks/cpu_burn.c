@@ -173,6 +173,7 @@ const struct check check_cpu_burn = {
 	       "windows.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -502,6 +502,7 @@ const struct check check_gpu_burn = {
 	       "and temperature. Sensors are read four times a second.",
 	.scope = PER_GPU,
 	.occupies = USES_GPUS,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

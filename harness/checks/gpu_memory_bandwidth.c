@@ -166,6 +166,7 @@ const struct check check_gpu_memory_bandwidth = {
 	       "one SM while all others read theirs; the slowest slab is set against the median.",
 	.scope = PER_GPU,
 	.occupies = USES_GPUS,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -186,6 +186,7 @@ const struct check check_gpu_memory_stress = {
 	       "pattern.",
 	.scope = PER_GPU,
 	.occupies = USES_GPUS,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -589,6 +589,7 @@ const struct check check_gpu_soak = {
 	       "second, errors of links and memory are counted over the whole time.",
 	.scope = ALL_GPUS,
 	.occupies = USES_GPUS | USES_CORES | USES_MEMORY | USES_DISKS,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -159,3 +159,35 @@ int job_may_compute(const struct job *job, const char *part)
 			return 1;
 	return 0;
 }
+
+int job_peers(struct job *job, struct hostlist *peers, int *self, struct error *err)
+{
+	if (hostlist_parse(knob_text(&job->knobs, "peers"), peers, err) < 0)
+		return error_prefix(err, "the members of this step: ");
+	for (*self = 0; *self < peers->count; (*self)++)
+		if (!strcmp(peers->names[*self], job->node))
+			return 0;
+	hostlist_release(peers);
+	return error_set(err, "%s is no member of this step", job->node);
+}
+
+static int alone(struct error *err)
+{
+	return error_set(err, "this step runs alone, without other members");
+}
+
+int job_share(struct job *job, const char *key, const char *value, struct error *err)
+{
+	return job->sink->share ? job->sink->share(job->sink->arg, key, value, err) : alone(err);
+}
+
+int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err)
+{
+	return job->sink->take ? job->sink->take(job->sink->arg, from, key, value, err)
+			       : alone(err);
+}
+
+int job_begin(struct job *job, struct error *err)
+{
+	return job->sink->begin ? job->sink->begin(job->sink->arg, err) : alone(err);
+}

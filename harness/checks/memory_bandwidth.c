@@ -124,6 +124,7 @@ const struct check check_memory_bandwidth = {
 	       "STREAM builds do.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

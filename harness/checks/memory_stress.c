@@ -118,6 +118,7 @@ const struct check check_memory_stress = {
 	       "read before and after.",
 	.scope = PER_NODE,
 	.occupies = USES_CORES | USES_MEMORY,
+	.burns = 1,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -1,0 +1,139 @@
+/* joint.c - shares and common starts. */
+#include "harness/joint.h"
+
+#include "harness/orders.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Time for the line with the start to reach all members: far more than a hop through ssh takes. */
+#define AHEAD 1.0
+
+struct joints {
+	const struct plan *plan;
+	const struct fleet *fleet;
+	struct reach *reach;
+	const struct schedule *schedule;
+	char *ready; /* of each step */
+	char *gone;  /* of each batch: it was told to begin */
+	int steps, batches;
+};
+
+void joints_grow(struct joints *j)
+{
+	size_t steps = (size_t)j->plan->count, batches = (size_t)j->plan->batch_count;
+
+	j->ready = xrealloc(j->ready, steps + 1, 1);
+	j->gone = xrealloc(j->gone, batches + 1, 1);
+	memset(j->ready + j->steps, 0, steps - (size_t)j->steps);
+	memset(j->gone + j->batches, 0, batches - (size_t)j->batches);
+	j->steps = (int)steps;
+	j->batches = (int)batches;
+}
+
+struct joints *joints_new(const struct plan *p, const struct fleet *f, struct reach *reach,
+			  const struct schedule *s)
+{
+	struct joints *j = xcalloc(1, sizeof(*j));
+
+	j->plan = p;
+	j->fleet = f;
+	j->reach = reach;
+	j->schedule = s;
+	joints_grow(j);
+	return j;
+}
+
+void joints_free(struct joints *j)
+{
+	if (!j)
+		return;
+	free(j->ready);
+	free(j->gone);
+	free(j);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Nodes of the running steps from `from` on, without one of them; the caller frees the array. */
+static int *nodes_of(const struct joints *j, int from, int members, int without, int *count)
+{
+	int *nodes = xcalloc((size_t)members, sizeof(*nodes));
+
+	*count = 0;
+	for (int i = from; i < from + members; i++)
+		if (i != without && schedule_is_running(j->schedule, i))
+			nodes[(*count)++] = j->plan->steps[i].node;
+	qsort(nodes, (size_t)*count, sizeof(*nodes), by_number);
+	return nodes;
+}
+
+static void tell_members(struct joints *j, int step, const char *key, json_t *value)
+{
+	const struct step *s = &j->plan->steps[step];
+	json_t *event = event_new(EV_SHARE);
+	char *id = order_id(s, j->fleet);
+	int count, *nodes = nodes_of(j, s->lead, s->members, step, &count);
+
+	json_object_set_new(event, "step", json_string(id));
+	json_object_set_new(event, "from", json_string(j->fleet->nodes[s->node].name));
+	json_object_set_new(event, "k", json_string(key));
+	json_object_set_new(event, "v", value);
+	reach_send(j->reach, nodes, count, event);
+	free(nodes);
+	free(id);
+}
+
+/* Groups of one batch may have different ids; those of pairs and groups of one round do not. */
+static void begin_if_ready(struct joints *j, int batch)
+{
+	const struct batch *b = &j->plan->batches[batch];
+	json_t *event;
+	char *id;
+	int count, *nodes;
+
+	for (int i = b->first; i < b->first + b->count; i++)
+		if (schedule_is_running(j->schedule, i) && !j->ready[i])
+			return;
+	nodes = nodes_of(j, b->first, b->count, -1, &count);
+	if (count && !j->gone[batch]) {
+		j->gone[batch] = 1;
+		id = order_id(&j->plan->steps[b->first], j->fleet);
+		event = event_new(EV_GO);
+		json_object_set_new(event, "step", json_string(id));
+		json_object_set_new(event, "us",
+				    json_integer((json_int_t)((clock_wall() + AHEAD) * 1e6)));
+		reach_send(j->reach, nodes, count, event);
+		free(id);
+	}
+	free(nodes);
+}
+
+void joints_share(struct joints *j, int step, const struct event *ev)
+{
+	const struct step *s = &j->plan->steps[step];
+	const char *key = event_text(ev, "k");
+
+	if (s->batch < 0)
+		return;
+	if (strcmp(key, "ready") != 0) {
+		tell_members(j, step, key, event_string(event_text(ev, "v"), 500));
+		return;
+	}
+	j->ready[step] = 1;
+	begin_if_ready(j, s->batch);
+}
+
+void joints_closed(struct joints *j, int step, const char *why)
+{
+	const struct step *s = &j->plan->steps[step];
+
+	if (s->batch < 0)
+		return;
+	if (why)
+		tell_members(j, step, "gone", event_string(why, 300));
+	begin_if_ready(j, s->batch);
+}

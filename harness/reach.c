@@ -1,0 +1,647 @@
+/*
+ * reach.c - channels to agents.
+ *
+ * Agents number their lines. A number that is missing is asked for again and everything behind it
+ * is dropped until it comes (go-back-N): a launcher that mixes lines does so seldom, and holding
+ * lines back in order would cost memory for each of thousands of nodes.
+ */
+#include "harness/reach.h"
+
+#include "harness/child.h"
+#include "harness/version.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SILENT_SECONDS = 30, /* six life signs of an agent in a row did not come */
+	BEAT_SECONDS = 5,    /* between our own life signs */
+	AGAIN_SECONDS = 2,   /* before a line is asked for once more */
+	AGAINS_MOST = 500,
+	PINGS = 4,
+	CLOCK_SECONDS = 600, /* clocks drift: 50 ppm are 30 ms in this time */
+	AGENT_SECONDS = 400 * 86400,
+	BAD_LINES_NOTED = 100,
+	TO_MOST = 200, /* bytes of a host list in one line */
+};
+
+enum state { WAITING, STARTING, CLOCKING, READY, GONE };
+
+struct node {
+	enum state state;
+	int channel;
+	int bad_lines;
+	long next;              /* number of the line that comes next */
+	double heard;           /* when it last said anything */
+	double asked;           /* when its next line was asked for again, 0: it was not */
+	int agains;             /* how often, since a line came as it should */
+	double pinged, clocked; /* when the ping under way left, when the clock was known */
+	int pings;
+	double offset, error, best; /* best: offset and round trip of the fastest ping so far */
+	double best_offset;
+};
+
+struct channel {
+	struct reach *reach;
+	struct child_process *agent;
+	int first, count; /* its nodes */
+	int bad_lines;
+	double began;
+	char noise[300]; /* last line of its standard error */
+};
+
+struct reach {
+	const struct fleet *fleet;
+	const struct launcher *launcher;
+	const struct launch *launch;
+	struct reach_calls calls;
+	uv_loop_t *loop;
+	uv_timer_t tick;
+	struct node *nodes;
+	struct channel *channels;
+	int channel_count, next; /* next: the channel that is started next */
+	int leaving;
+	double beaten;
+	json_t *boots; /* index of the node that told this boot id */
+};
+
+static const char *name_of(const struct reach *r, int node)
+{
+	return r->fleet->nodes[node].name;
+}
+
+static struct channel *channel_of(struct reach *r, int node)
+{
+	return &r->channels[r->nodes[node].channel];
+}
+
+static void start_channels(struct reach *r);
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static void send_text(struct reach *r, const struct channel *c, const char *to, const json_t *event)
+{
+	json_t *copy = json_copy((json_t *)event);
+	struct error err;
+	char *line;
+
+	(void)r;
+	if (to)
+		json_object_set_new(copy, "to", json_string(to));
+	line = event_line(copy, &err);
+	if (!line)
+		BUG("%s", err.text);
+	if (c->agent)
+		child_send(c->agent, line);
+	free(line);
+}
+
+/* How many of these names fit into one "to"; the text is the caller's. At least one. */
+static int fit_names(const struct reach *r, const int *nodes, int count, char **text)
+{
+	const char **names = xcalloc((size_t)count, sizeof(*names));
+	int n = count;
+
+	for (int i = 0; i < count; i++)
+		names[i] = name_of(r, nodes[i]);
+	*text = hostlist_text(names, n);
+	while (n > 1 && strlen(*text) > TO_MOST) {
+		free(*text);
+		n = (n + 1) / 2;
+		*text = hostlist_text(names, n);
+	}
+	free(names);
+	return n;
+}
+
+void reach_send(struct reach *r, const int *nodes, int count, json_t *event)
+{
+	for (int from = 0, n; from < count; from += n) {
+		struct channel *c = channel_of(r, nodes[from]);
+		char *to;
+
+		for (n = 1; from + n < count && channel_of(r, nodes[from + n]) == c;)
+			n++;
+		n = fit_names(r, nodes + from, n, &to);
+		send_text(r, c, to, event);
+		free(to);
+	}
+	json_decref(event);
+}
+
+static void send_one(struct reach *r, int node, json_t *event)
+{
+	reach_send(r, &node, 1, event);
+}
+
+/* ---- losing -------------------------------------------------------------------------------- */
+
+static int channel_has_nodes(const struct reach *r, const struct channel *c)
+{
+	for (int i = c->first; i < c->first + c->count; i++)
+		if (r->nodes[i].state != GONE)
+			return 1;
+	return 0;
+}
+
+/* The last node of a channel takes its command with it; else only this agent is sent away. */
+static void dismiss(struct reach *r, int node)
+{
+	struct channel *c = channel_of(r, node);
+
+	if (!c->agent)
+		return;
+	if (c->count > 1) {
+		json_t *stop = event_new(EV_STOP);
+
+		send_one(r, node, stop);
+	}
+	if (!channel_has_nodes(r, c))
+		child_stop(c->agent);
+}
+
+void reach_lose(struct reach *r, int node, const char *why)
+{
+	if (r->nodes[node].state == GONE || r->leaving)
+		return;
+	r->nodes[node].state = GONE;
+	dismiss(r, node);
+	r->calls.lost(r->calls.arg, node, why);
+	start_channels(r);
+}
+
+/* ---- clocks -------------------------------------------------------------------------------- */
+
+static void ping(struct reach *r, int node)
+{
+	struct node *n = &r->nodes[node];
+	json_t *event = event_new(EV_PING);
+
+	json_object_set_new(event, "k", json_integer(n->pings));
+	n->pinged = clock_wall();
+	send_one(r, node, event);
+}
+
+static void begin_clock(struct reach *r, int node)
+{
+	struct node *n = &r->nodes[node];
+
+	n->pings = 0;
+	n->best = INFINITY;
+	n->clocked = clock_now();
+	ping(r, node);
+}
+
+static void tell_clock(struct reach *r, int node)
+{
+	struct node *n = &r->nodes[node];
+	json_t *event = event_new(EV_CLOCK);
+
+	n->offset = n->best_offset;
+	n->error = n->best / 2;
+	json_object_set_new(event, "offset", json_real(n->offset));
+	json_object_set_new(event, "error", json_real(n->error));
+	send_one(r, node, event);
+	if (n->state != CLOCKING)
+		return;
+	n->state = READY;
+	start_channels(r);
+	r->calls.ready(r->calls.arg, node);
+}
+
+/* The fastest of a few round trips: what waited on its way tells least about the clock. */
+static void on_pong(struct reach *r, int node, const struct event *ev)
+{
+	struct node *n = &r->nodes[node];
+	double trip = clock_wall() - n->pinged;
+
+	if (n->pings >= PINGS || event_whole(ev, "k") != n->pings)
+		return;
+	if (trip >= 0 && trip < n->best) {
+		n->best = trip;
+		n->best_offset = (double)event_whole(ev, "us") / 1e6 - (n->pinged + trip / 2);
+	}
+	if (++n->pings < PINGS)
+		ping(r, node);
+	else
+		tell_clock(r, node);
+}
+
+int reach_clock(const struct reach *r, int node, double *offset, double *error)
+{
+	*offset = r->nodes[node].offset;
+	*error = r->nodes[node].error;
+	return r->nodes[node].state == READY;
+}
+
+int reach_is_ready(const struct reach *r, int node)
+{
+	return r->nodes[node].state == READY;
+}
+
+/* ---- hello --------------------------------------------------------------------------------- */
+
+static void note_banner(struct reach *r, int node)
+{
+	struct channel *c = channel_of(r, node);
+	char text[200];
+
+	if (!c->bad_lines || c->count > 1)
+		return;
+	snprintf(text, sizeof(text),
+		 "%d lines came before its agent spoke and are left out: a banner?", c->bad_lines);
+	r->calls.note(r->calls.arg, node, text);
+	c->bad_lines = 0;
+}
+
+/* -1 with why when this agent cannot be worked with. */
+static int refuse_version(const struct event *ev, char *why, size_t room)
+{
+	if (!strcmp(event_text(ev, "version"), ASSAY_VERSION) &&
+	    !strcmp(event_text(ev, "commit"), ASSAY_COMMIT))
+		return 0;
+	snprintf(why, room, "its agent is version %.40s (%.40s), this is %s (%s)",
+		 event_text(ev, "version"), event_text(ev, "commit"), ASSAY_VERSION, ASSAY_COMMIT);
+	return -1;
+}
+
+/* Two names of one machine would make one good node two. */
+static int refuse_twin(struct reach *r, int node, const struct event *ev, char *why, size_t room)
+{
+	const char *boot = event_text(ev, "boot");
+	json_t *other = json_object_get(r->boots, boot);
+
+	if (r->launcher->pretends || !*boot)
+		return 0;
+	if (!other) {
+		json_object_set_new(r->boots, boot, json_integer(node));
+		return 0;
+	}
+	snprintf(why, room, "it is the same machine as %s (both have boot id %.40s)",
+		 name_of(r, (int)json_integer_value(other)), boot);
+	return -1;
+}
+
+static void on_hello(struct reach *r, int node, const struct event *ev)
+{
+	struct node *n = &r->nodes[node];
+	char why[300];
+
+	if (n->state != STARTING)
+		return;
+	note_banner(r, node);
+	if (refuse_version(ev, why, sizeof(why)) < 0 ||
+	    refuse_twin(r, node, ev, why, sizeof(why)) < 0) {
+		reach_lose(r, node, why);
+		return;
+	}
+	n->state = CLOCKING;
+	begin_clock(r, node);
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+/* A banner is no harm, and a node that talks without end must not fill our disk. */
+static void on_bad_line(struct channel *c, const char *why)
+{
+	struct reach *r = c->reach;
+	int is_one = c->count == 1;
+	char text[700];
+
+	c->bad_lines++;
+	if ((is_one && r->nodes[c->first].state <= STARTING) || c->bad_lines > BAD_LINES_NOTED)
+		return;
+	snprintf(text, sizeof(text), "a line of its agent is left out: %s%s", why,
+		 c->bad_lines == BAD_LINES_NOTED ? "; further ones are not noted" : "");
+	if (is_one) /* where agents share a channel, lines get mixed, and come again */
+		r->calls.note(r->calls.arg, c->first, text);
+}
+
+static void ask_again(struct reach *r, int node)
+{
+	struct node *n = &r->nodes[node];
+	json_t *event;
+
+	if (n->asked > 0 && clock_now() - n->asked < AGAIN_SECONDS)
+		return;
+	n->asked = clock_now();
+	if (++n->agains > AGAINS_MOST) {
+		reach_lose(r, node, "its lines stay damaged, however often they are asked for");
+		return;
+	}
+	event = event_new(EV_AGAIN);
+	json_object_set_new(event, "from", json_integer(n->next));
+	send_one(r, node, event);
+}
+
+/* An agent keeps only so many lines. What it cannot give again is lost, and the step's end, which
+ * counts its lines, will say so. */
+static void skip_lines(struct reach *r, int node, long first)
+{
+	struct node *n = &r->nodes[node];
+	char text[120];
+
+	if (first <= n->next)
+		return;
+	snprintf(text, sizeof(text), "its lines %ld to %ld are lost", n->next, first - 1);
+	n->next = first;
+	r->calls.note(r->calls.arg, node, text);
+}
+
+static int is_result(enum event_kind kind)
+{
+	return kind == EV_HELLO || kind == EV_FACT || kind == EV_DATA || kind == EV_NOTE ||
+	       kind == EV_END || kind == EV_SHARE || kind == EV_TELE || kind == EV_MARK ||
+	       kind == EV_FULL;
+}
+
+/* Whether this is the line that comes next. */
+static int in_order(struct reach *r, int node, const struct event *ev)
+{
+	struct node *n = &r->nodes[node];
+	long number = (long)json_integer_value(json_object_get(ev->json, "n"));
+
+	if (ev->kind == EV_BEAT && json_object_get(ev->json, "first"))
+		skip_lines(r, node, (long)json_integer_value(json_object_get(ev->json, "first")));
+	if (number > n->next)
+		ask_again(r, node);
+	if (number != n->next)
+		return 0;
+	n->next++;
+	n->asked = 0;
+	n->agains = 0;
+	return 1;
+}
+
+static void take_line(struct reach *r, int node, const struct event *ev, const char *line,
+		      size_t len)
+{
+	struct node *n = &r->nodes[node];
+
+	if (n->state == GONE || n->state == WAITING || r->leaving)
+		return;
+	n->heard = clock_now();
+	if (!in_order(r, node, ev))
+		return;
+	if (n->state == STARTING && ev->kind != EV_HELLO)
+		return;
+	if (is_result(ev->kind))
+		r->calls.line(r->calls.arg, node, ev, line, len);
+	if (ev->kind == EV_HELLO)
+		on_hello(r, node, ev);
+	else if (ev->kind == EV_PONG)
+		on_pong(r, node, ev);
+}
+
+static int node_of_line(const struct channel *c, const struct event *ev)
+{
+	int node = c->count == 1 && !strcmp(ev->at, name_of(c->reach, c->first))
+			   ? c->first
+			   : fleet_find(c->reach->fleet, ev->at);
+
+	return node >= c->first && node < c->first + c->count ? node : -1;
+}
+
+static void on_line(void *arg, char *line, size_t len, int cut)
+{
+	struct channel *c = arg;
+	struct reach *r = c->reach;
+	struct error err = { "a line without an end" };
+	struct event ev;
+	int node;
+
+	if (cut || event_parse(line, len, &ev, &err) < 0) {
+		on_bad_line(c, err.text);
+		return;
+	}
+	node = node_of_line(c, &ev);
+	if (node >= 0)
+		take_line(r, node, &ev, line, len);
+	else if (!r->leaving)
+		on_bad_line(c, "it is in the name of another node");
+	event_release(&ev);
+}
+
+static void on_noise(void *arg, char *line, size_t len, int cut)
+{
+	struct channel *c = arg;
+
+	(void)len;
+	(void)cut;
+	snprintf(c->noise, sizeof(c->noise), "%s", line);
+}
+
+/* Why a command is gone that nobody sent away. */
+static void ending_text(const struct channel *c, const struct child_end *end, char *out,
+			size_t room)
+{
+	const struct launcher *launcher = c->reach->launcher;
+	const char *meaning = launcher->explain && !end->signal
+				      ? launcher->explain(end->exit_code, c->noise)
+				      : NULL;
+
+	if (end->signal)
+		snprintf(out, room, "its agent was killed by signal %d", end->signal);
+	else if (meaning)
+		snprintf(out, room, "%s%s%s", meaning, *c->noise ? ": " : "", c->noise);
+	else
+		snprintf(out, room, "its agent left with code %d%s%s", end->exit_code,
+			 *c->noise ? ": " : "", c->noise);
+}
+
+static void on_ended(void *arg, const struct child_end *end)
+{
+	struct channel *c = arg;
+	struct reach *r = c->reach;
+	char why[800];
+
+	child_free(c->agent);
+	c->agent = NULL;
+	ending_text(c, end, why, sizeof(why));
+	for (int i = c->first; i < c->first + c->count; i++)
+		reach_lose(r, i, why);
+	start_channels(r);
+}
+
+/* ---- time ---------------------------------------------------------------------------------- */
+
+static void beat(struct reach *r)
+{
+	json_t *event;
+
+	if (clock_now() - r->beaten < BEAT_SECONDS)
+		return;
+	r->beaten = clock_now();
+	event = event_new(EV_BEAT);
+	for (int i = 0; i < r->channel_count; i++)
+		if (r->channels[i].agent)
+			send_text(r, &r->channels[i], NULL, event);
+	json_decref(event);
+}
+
+static void look_after(struct reach *r, int node, double now)
+{
+	struct node *n = &r->nodes[node];
+
+	if (n->state == STARTING && now - channel_of(r, node)->began > r->launcher->patience)
+		reach_lose(r, node, "no agent answered");
+	else if ((n->state == CLOCKING || n->state == READY) && now - n->heard > SILENT_SECONDS)
+		reach_lose(r, node,
+			   "it fell silent: no life sign of its agent for 30 s, so the node or the "
+			   "way to it is frozen");
+	else if (n->state == READY && now - n->clocked > CLOCK_SECONDS)
+		begin_clock(r, node);
+	else if (n->asked > 0)
+		ask_again(r, node);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct reach *r = timer->data;
+	double now = clock_now();
+
+	if (r->leaving)
+		return;
+	beat(r);
+	for (int i = 0; i < r->fleet->count; i++)
+		look_after(r, i, now);
+}
+
+/* ---- setting up and leaving ---------------------------------------------------------------- */
+
+static void start_channel(struct reach *r, int channel)
+{
+	struct channel *c = &r->channels[channel];
+	const struct child_calls calls = { on_line, on_noise, on_ended, c };
+	const char **names = xcalloc((size_t)c->count, sizeof(*names));
+	struct error err;
+	char **argv;
+
+	for (int i = 0; i < c->count; i++) {
+		names[i] = name_of(r, c->first + i);
+		r->nodes[c->first + i].state = STARTING;
+	}
+	argv = r->launcher->command(r->launch, names, c->count, &err);
+	if (argv)
+		c->agent = child_start(r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,
+				       &calls, &err);
+	launch_free(argv);
+	free(names);
+	c->began = clock_now();
+	for (int i = c->first; i < c->first + c->count && !c->agent; i++)
+		reach_lose(r, i, err.text);
+}
+
+/* Channels with nodes that are being reached. */
+static int reaching(const struct reach *r)
+{
+	int count = 0;
+
+	for (int i = 0; i < r->next; i++) {
+		const struct channel *c = &r->channels[i];
+		int here = 0;
+
+		for (int n = c->first; n < c->first + c->count && c->agent; n++)
+			here |= r->nodes[n].state == STARTING || r->nodes[n].state == CLOCKING;
+		count += here;
+	}
+	return count;
+}
+
+/* As many at the same time as the launcher likes: a thousand logins at once are an attack. */
+static void start_channels(struct reach *r)
+{
+	int window = r->launcher->window;
+
+	while (!r->leaving && r->next < r->channel_count && (!window || reaching(r) < window))
+		start_channel(r, r->next++);
+}
+
+static void make_channels(struct reach *r)
+{
+	const struct launcher *l = r->launcher;
+	int count = r->fleet->count, each = count > l->alone_most ? l->together : 1;
+
+	each = each > 1 ? each : 1;
+	r->channel_count = (count + each - 1) / each;
+	r->channels = xcalloc((size_t)r->channel_count, sizeof(*r->channels));
+	for (int i = 0; i < count; i++) {
+		struct channel *c = &r->channels[i / each];
+
+		r->nodes[i] = (struct node){ .channel = i / each, .next = 1 };
+		c->reach = r;
+		c->first = i / each * each;
+		c->count++;
+	}
+}
+
+struct reach *reach_new(uv_loop_t *loop, const struct fleet *fleet, const struct launcher *launcher,
+			const struct launch *launch, const struct reach_calls *calls)
+{
+	struct reach *r = xcalloc(1, sizeof(*r));
+
+	r->fleet = fleet;
+	r->launcher = launcher;
+	r->launch = launch;
+	r->calls = *calls;
+	r->loop = loop;
+	r->boots = json_object();
+	r->nodes = xcalloc((size_t)fleet->count, sizeof(*r->nodes));
+	make_channels(r);
+	uv_timer_init(loop, &r->tick);
+	r->tick.data = r;
+	uv_timer_start(&r->tick, on_tick, 500, 500);
+	return r;
+}
+
+void reach_start(struct reach *r)
+{
+	start_channels(r);
+}
+
+void reach_leave(struct reach *r)
+{
+	json_t *event = event_new(EV_STOP);
+
+	r->leaving = 1;
+	for (int i = 0; i < r->channel_count; i++) {
+		if (!r->channels[i].agent)
+			continue;
+		send_text(r, &r->channels[i], NULL, event);
+		child_close_input(r->channels[i].agent);
+	}
+	json_decref(event);
+}
+
+int reach_alive(const struct reach *r)
+{
+	int alive = 0;
+
+	for (int i = 0; i < r->channel_count; i++)
+		alive += r->channels[i].agent != NULL;
+	return alive;
+}
+
+void reach_kill(struct reach *r)
+{
+	for (int i = 0; i < r->channel_count; i++)
+		if (r->channels[i].agent)
+			child_kill(r->channels[i].agent);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct reach *r = h->data;
+
+	json_decref(r->boots);
+	free(r->channels);
+	free(r->nodes);
+	free(r);
+}
+
+void reach_free(struct reach *r)
+{
+	uv_close((uv_handle_t *)&r->tick, on_closed);
+}

@@ -1,0 +1,430 @@
+/*
+ * schedule.c - the rules of schedule.h.
+ *
+ * A step that occupies something never overtakes an earlier one on its node that waits for it.
+ * Only nodes about which something changed are looked at again, so sixteen thousand of them cost
+ * no more than what happens on them.
+ */
+#include "harness/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct list {
+	int *items;
+	int count;
+};
+
+struct spot {
+	uint64_t busy; /* what running steps occupy there */
+	double watts;  /* what they draw above idle */
+	int ready, queued, held;
+};
+
+struct schedule {
+	const struct spec *spec;
+	const struct fleet *fleet;
+	const struct plan *plan;
+	char *running, *closed; /* of each step */
+	struct spot *nodes;
+	int *at, *from;  /* steps of node n: at[from[n]] up to at[from[n + 1]] */
+	int *left;       /* of each phase */
+	int *batch_left; /* of each batch */
+	int *batch_hint; /* the member that was in the way last */
+	struct list queue, held,
+		due; /* nodes to look at; held by power; steps of a batch that starts */
+	double *rack_watts, site_watts;
+	int loaded, level; /* nodes under load, and how many may be by the ramp */
+	double grown;      /* when the level last grew */
+	double wake;
+	int phase;
+};
+
+static void push(struct list *l, int item)
+{
+	l->items = grow(l->items, (size_t)l->count, sizeof(*l->items));
+	l->items[l->count++] = item;
+}
+
+static void look_at(struct schedule *s, int node)
+{
+	if (s->nodes[node].queued)
+		return;
+	s->nodes[node].queued = 1;
+	push(&s->queue, node);
+}
+
+/* ---- power --------------------------------------------------------------------------------- */
+
+static int rack_of(const struct schedule *s, int node)
+{
+	return s->fleet->nodes[node].rack;
+}
+
+static double idle_of(const struct schedule *s, int node)
+{
+	return s->spec->nodes[s->fleet->nodes[node].type].idle_power;
+}
+
+/* What a rack may carry above what its nodes draw at rest. */
+static double rack_room(const struct schedule *s, int rack)
+{
+	double room = s->spec->racks.items[rack].power;
+
+	for (int i = 0; i < s->fleet->count; i++)
+		if (rack_of(s, i) == rack)
+			room -= idle_of(s, i);
+	return room;
+}
+
+/* A step that alone is more than the rack carries still runs, alone; the plan says so. */
+static int rack_carries(const struct schedule *s, const struct step *st)
+{
+	int rack = rack_of(s, st->node);
+
+	if (rack < 0 || s->spec->racks.items[rack].power <= 0 || s->rack_watts[rack] <= 0)
+		return 1;
+	return s->rack_watts[rack] + st->watts <= rack_room(s, rack);
+}
+
+/* The level grows by a stage at a time, and only when it is reached. */
+static int ramp_allows(struct schedule *s, const struct step *st, double now)
+{
+	const struct ramp *r = &s->spec->ramp;
+
+	if (s->nodes[st->node].watts > 0)
+		return 1;
+	if (r->loaded_nodes && s->loaded >= r->loaded_nodes)
+		return 0;
+	if (!r->stage_nodes || s->loaded < s->level)
+		return 1;
+	if (now - s->grown < r->stage) {
+		s->wake = s->grown + r->stage < s->wake ? s->grown + r->stage : s->wake;
+		return 0;
+	}
+	s->level += r->stage_nodes;
+	s->grown = now;
+	return 1;
+}
+
+static int power_allows(struct schedule *s, const struct step *st, double now)
+{
+	return st->watts <= 0 || (rack_carries(s, st) && ramp_allows(s, st, now));
+}
+
+static void add_watts(struct schedule *s, const struct step *st, double watts)
+{
+	struct spot *n = &s->nodes[st->node];
+	int was = n->watts > 0;
+
+	n->watts += watts;
+	if (n->watts < 1e-6)
+		n->watts = 0;
+	s->loaded += (n->watts > 0) - was;
+	s->site_watts += watts;
+	if (rack_of(s, st->node) >= 0)
+		s->rack_watts[rack_of(s, st->node)] += watts;
+}
+
+static void hold(struct schedule *s, int node)
+{
+	if (s->nodes[node].held)
+		return;
+	s->nodes[node].held = 1;
+	push(&s->held, node);
+}
+
+static void release_held(struct schedule *s)
+{
+	s->wake = INFINITY;
+	for (int i = 0; i < s->held.count; i++) {
+		s->nodes[s->held.items[i]].held = 0;
+		look_at(s, s->held.items[i]);
+	}
+	s->held.count = 0;
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+static int is_open(const struct schedule *s, int step)
+{
+	return s->plan->steps[step].phase == s->phase && !s->closed[step] && !s->running[step];
+}
+
+static void begin(struct schedule *s, int step)
+{
+	const struct step *st = &s->plan->steps[step];
+
+	s->running[step] = 1;
+	s->nodes[st->node].busy |= st->occupies;
+	add_watts(s, st, st->watts);
+}
+
+static int member_is_free(const struct schedule *s, int step)
+{
+	const struct step *st = &s->plan->steps[step];
+	const struct spot *n = &s->nodes[st->node];
+
+	if (!n->ready || (n->busy & st->occupies))
+		return 0;
+	for (int k = s->from[st->node]; s->at[k] != step; k++)
+		if (is_open(s, s->at[k]) && (s->plan->steps[s->at[k]].occupies & st->occupies))
+			return 0;
+	return 1;
+}
+
+/* Begins where it failed last: most attempts end there at once. */
+static int batch_is_free(struct schedule *s, int batch)
+{
+	const struct batch *b = &s->plan->batches[batch];
+
+	if (b->before >= 0 && s->batch_left[b->before])
+		return 0;
+	for (int i = 0; i < b->count; i++) {
+		int member = b->first + (s->batch_hint[batch] + i) % b->count;
+
+		if (is_open(s, member) && !member_is_free(s, member)) {
+			s->batch_hint[batch] = member - b->first;
+			return 0;
+		}
+	}
+	return 1;
+}
+
+static void begin_batch(struct schedule *s, int batch)
+{
+	const struct batch *b = &s->plan->batches[batch];
+
+	for (int i = b->first; i < b->first + b->count; i++) {
+		if (!is_open(s, i))
+			continue;
+		begin(s, i);
+		push(&s->due, i);
+	}
+}
+
+/* Steps to be started now because of this node: into `due`. Whether there are any. */
+static int try_node(struct schedule *s, int node, double now)
+{
+	uint64_t waiting = s->nodes[node].busy;
+
+	for (int k = s->from[node]; k < s->from[node + 1] && s->nodes[node].ready; k++) {
+		const struct step *st = &s->plan->steps[s->at[k]];
+		int is_held = 0;
+
+		if (!is_open(s, s->at[k]))
+			continue;
+		if (!(st->occupies & waiting) && st->batch >= 0 && batch_is_free(s, st->batch)) {
+			begin_batch(s, st->batch);
+			return 1;
+		}
+		if (!(st->occupies & waiting) && st->batch < 0) {
+			if (power_allows(s, st, now)) {
+				begin(s, s->at[k]);
+				push(&s->due, s->at[k]);
+				return 1;
+			}
+			is_held = 1;
+		}
+		if (is_held)
+			hold(s, node);
+		waiting |= st->occupies;
+	}
+	return 0;
+}
+
+int schedule_next(struct schedule *s, double now)
+{
+	if (now >= s->wake)
+		release_held(s);
+	while (!s->due.count && s->queue.count) {
+		int node = s->queue.items[s->queue.count - 1];
+
+		if (try_node(s, node, now))
+			break;
+		/* Nothing that was tried adds to the queue, so it is still the last one. */
+		s->queue.count--;
+		s->nodes[node].queued = 0;
+	}
+	if (!s->due.count)
+		return -1;
+	return s->due.items[--s->due.count];
+}
+
+/* Any node of a batch can start it, and its end may be what the next batch waits for. */
+static void look_at_batch(struct schedule *s, int batch, int was_running)
+{
+	const struct batch *b = &s->plan->batches[batch];
+	int is_over = --s->batch_left[batch] == 0;
+
+	for (int i = b->first; i < b->first + b->count && (is_over || !was_running); i++) {
+		if (!is_over && s->closed[i])
+			continue;
+		look_at(s, s->plan->steps[i].node);
+		if (!is_over)
+			return;
+	}
+}
+
+void schedule_close(struct schedule *s, int step)
+{
+	const struct step *st = &s->plan->steps[step];
+	int was_running = s->running[step];
+
+	if (s->closed[step])
+		return;
+	s->closed[step] = 1;
+	s->running[step] = 0;
+	s->left[st->phase]--;
+	if (was_running) {
+		s->nodes[st->node].busy &= ~st->occupies;
+		add_watts(s, st, -st->watts);
+	}
+	if (was_running && st->watts > 0)
+		release_held(s);
+	look_at(s, st->node);
+	if (st->batch >= 0)
+		look_at_batch(s, st->batch, was_running);
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+double schedule_wake(const struct schedule *s)
+{
+	return s->wake;
+}
+
+int schedule_left(const struct schedule *s, int phase)
+{
+	return s->left[phase];
+}
+
+int schedule_is_running(const struct schedule *s, int step)
+{
+	return s->running[step];
+}
+
+int schedule_is_closed(const struct schedule *s, int step)
+{
+	return s->closed[step];
+}
+
+const int *schedule_of_node(const struct schedule *s, int node, int *count)
+{
+	*count = s->from[node + 1] - s->from[node];
+	return s->at + s->from[node];
+}
+
+double schedule_watts(const struct schedule *s, int rack)
+{
+	return rack < 0 ? s->site_watts : s->rack_watts[rack];
+}
+
+/* ---- setting up ---------------------------------------------------------------------------- */
+
+static void index_nodes(struct schedule *s)
+{
+	const struct plan *p = s->plan;
+
+	free(s->at);
+	free(s->from);
+	s->at = xcalloc((size_t)p->count + 1, sizeof(*s->at));
+	s->from = xcalloc((size_t)s->fleet->count + 2, sizeof(*s->from));
+	for (int i = 0; i < p->count; i++)
+		s->from[p->steps[i].node + 2]++;
+	for (int n = 0; n < s->fleet->count; n++)
+		s->from[n + 2] += s->from[n + 1];
+	for (int i = 0; i < p->count; i++)
+		s->at[s->from[p->steps[i].node + 1]++] = i;
+}
+
+static void *widen(void *items, size_t had, size_t wanted, size_t size)
+{
+	items = xrealloc(items, wanted + 1, size);
+	memset((char *)items + had * size, 0, (wanted + 1 - had) * size);
+	return items;
+}
+
+static void take_steps(struct schedule *s, int from, int batches)
+{
+	const struct plan *p = s->plan;
+	size_t had = (size_t)from, had_batches = (size_t)batches;
+
+	s->running = widen(s->running, had, (size_t)p->count, 1);
+	s->closed = widen(s->closed, had, (size_t)p->count, 1);
+	s->batch_left = widen(s->batch_left, had_batches, (size_t)p->batch_count, sizeof(int));
+	s->batch_hint = widen(s->batch_hint, had_batches, (size_t)p->batch_count, sizeof(int));
+	for (int i = from; i < p->count; i++) {
+		s->left[p->steps[i].phase]++;
+		if (p->steps[i].batch >= 0)
+			s->batch_left[p->steps[i].batch]++;
+	}
+	index_nodes(s);
+}
+
+/* Repeats are the last steps and the last batches, so what is new is what has not been counted. */
+void schedule_grow(struct schedule *s)
+{
+	int steps = 0, batches = 0;
+
+	for (int n = 0; n < s->fleet->count; n++)
+		steps += s->from[n + 1] - s->from[n];
+	while (batches < s->plan->batch_count && s->plan->batches[batches].first < steps)
+		batches++;
+	take_steps(s, steps, batches);
+	for (int i = steps; i < s->plan->count; i++)
+		look_at(s, s->plan->steps[i].node);
+}
+
+struct schedule *schedule_new(const struct spec *spec, const struct fleet *f, const struct plan *p)
+{
+	struct schedule *s = xcalloc(1, sizeof(*s));
+
+	s->spec = spec;
+	s->fleet = f;
+	s->plan = p;
+	s->phase = -1;
+	s->wake = INFINITY;
+	s->grown = -INFINITY;
+	s->nodes = xcalloc((size_t)f->count, sizeof(*s->nodes));
+	s->left = xcalloc((size_t)p->profile->phase_count + 1, sizeof(*s->left));
+	s->rack_watts = xcalloc((size_t)spec->racks.count + 1, sizeof(*s->rack_watts));
+	take_steps(s, 0, 0);
+	return s;
+}
+
+void schedule_free(struct schedule *s)
+{
+	if (!s)
+		return;
+	free(s->running);
+	free(s->closed);
+	free(s->nodes);
+	free(s->at);
+	free(s->from);
+	free(s->left);
+	free(s->batch_left);
+	free(s->batch_hint);
+	free(s->queue.items);
+	free(s->held.items);
+	free(s->due.items);
+	free(s->rack_watts);
+	free(s);
+}
+
+void schedule_open(struct schedule *s, int phase, double now)
+{
+	s->phase = phase;
+	s->level = s->spec->ramp.stage_nodes;
+	s->grown = now;
+	release_held(s);
+	for (int n = s->fleet->count - 1; n >= 0; n--)
+		look_at(s, n);
+}
+
+void schedule_ready(struct schedule *s, int node)
+{
+	s->nodes[node].ready = 1;
+	look_at(s, node);
+}
