@@ -1,4 +1,4 @@
-/* cmd_run.c - plan, run and resume, with their progress on a terminal. */
+/* cmd_run.c - run and resume, with their progress on a terminal. */
 #include "harness/runfolder.h"
 
 #include <stdio.h>
@@ -194,89 +194,6 @@ int cmd_resume(const struct arguments *a)
 
 	if (rc == 0)
 		rc = execute(&r, a);
-	run_close(&r);
-	return rc;
-}
-
-/* ---- plan ---- */
-
-/* "cores memory": what steps occupy; "nothing" for those that only read. */
-static void resources_text(uint64_t occupies, char *out, size_t room)
-{
-	static const struct {
-		const char *word;
-		uint64_t bits;
-	} rows[] = { { "cores", USES_CORES },
-		     { "memory", USES_MEMORY },
-		     { "disks", USES_DISKS },
-		     { "gpus", ~0ULL << FIRST_GPU_BIT } };
-	size_t n = 0;
-
-	snprintf(out, room, "nothing");
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (occupies & rows[i].bits)
-			n += (size_t)snprintf(out + n, room - n, "%s%s", n ? " " : "",
-					      rows[i].word);
-}
-
-static void print_step(const struct step *s)
-{
-	char took[40], bytes[24], occupies[40];
-
-	seconds_text(s->seconds, took, sizeof(took));
-	bytes_text(s->writes, bytes, sizeof(bytes));
-	resources_text(s->occupies, occupies, sizeof(occupies));
-	printf("  %-38s %11s  %s%s%s\n", s->id, took, occupies, s->writes > 0 ? ", writes " : "",
-	       s->writes > 0 ? bytes : "");
-}
-
-/* The steps, and what they occupy together. */
-static uint64_t print_steps(const struct runfolder *r)
-{
-	uint64_t all = 0;
-	int phase = -1;
-
-	for (int i = 0; i < r->plan->count; i++) {
-		const struct step *s = &r->plan->steps[i];
-
-		if (s->phase != phase)
-			printf("\n%s\n", r->profile->phases[s->phase].name);
-		phase = s->phase;
-		all |= s->occupies;
-		print_step(s);
-	}
-	return all;
-}
-
-int cmd_plan(const struct arguments *a)
-{
-	struct runfolder r = { 0 };
-	char took[40], bound[40], bytes[24], occupies[40];
-	int rc = run_from_options(&r, a);
-
-	if (rc == 0 && a->value[OPT_JSON]) {
-		char *json = report_plan_json(r.spec, r.fleet, r.plan);
-
-		puts(json);
-		free(json);
-	} else if (rc == 0) {
-		seconds_text(r.plan->seconds, took, sizeof(took));
-		seconds_text(r.plan->bound, bound, sizeof(bound));
-		bytes_text(r.plan->writes, bytes, sizeof(bytes));
-		printf("%s on %s: %d steps on %d node%s\n", r.profile->name, r.spec->name,
-		       r.plan->count, r.fleet->count, r.fleet->count == 1 ? "" : "s");
-		resources_text(print_steps(&r), occupies, sizeof(occupies));
-		printf("\nexpected time  %s; the busiest resource alone needs %s\n", took, bound);
-		printf("occupied       %s of %d node%s at the peak\n", occupies, r.fleet->count,
-		       r.fleet->count == 1 ? "" : "s");
-		printf("repeats        at most %d of a step whose figures stay inconclusive, not "
-		       "counted above\n",
-		       r.profile->repeat);
-		printf("written        %s to disks%s\n", bytes,
-		       r.options.destroy_data ? ", DATA OF DISKS NAMED BY SERIAL MAY BE DESTROYED"
-					      : ", into files that are removed again");
-		printf("plan           %s\n", r.plan->sha256);
-	}
 	run_close(&r);
 	return rc;
 }

@@ -1,8 +1,8 @@
 /*
  * expect.c - plays a plan in virtual time: how long, how much energy, how much power at the peak.
  *
- * The lower bound is what the busiest resource needs even if nothing ever waited: of a node one of
- * the things that steps occupy, of a rack the power that its feeds carry.
+ * The lower bound is what the busiest resource needs in all phases even if nothing ever waited: of a
+ * node one of the things that steps occupy, of a rack the power that its feeds carry.
  */
 #include "harness/schedule.h"
 
@@ -149,7 +149,7 @@ static double rack_bound(const struct play *x, const struct sums *s)
 	return most;
 }
 
-static double phase_bound(const struct play *x, int phase)
+static double plan_bound(const struct play *x)
 {
 	struct sums s = { xcalloc((size_t)x->fleet->count * RESOURCES, sizeof(double)),
 			  xcalloc((size_t)x->spec->racks.count + 1, sizeof(double)) };
@@ -158,8 +158,6 @@ static double phase_bound(const struct play *x, int phase)
 	for (int i = 0; i < x->plan->count; i++) {
 		const struct step *st = &x->plan->steps[i];
 
-		if (st->phase != phase)
-			continue;
 		for (int r = 0; r < RESOURCES; r++)
 			if (st->occupies & (1ULL << r))
 				s.busy[st->node * RESOURCES + r] += st->seconds;
@@ -181,10 +179,9 @@ void schedule_expect(const struct spec *s, const struct fleet *f, struct plan *p
 	p->rack_peak = xcalloc((size_t)s->racks.count + 1, sizeof(*p->rack_peak));
 	for (int n = 0; n < f->count; n++)
 		schedule_ready(x.schedule, n);
-	for (int phase = 0; phase < p->profile->phase_count; phase++) {
+	for (int phase = 0; phase < p->profile->phase_count; phase++)
 		play_phase(&x, phase);
-		p->bound += phase_bound(&x, phase);
-	}
+	p->bound = plan_bound(&x);
 	p->seconds = x.now;
 	p->energy += idle_watts(&x, -1) * p->seconds;
 	p->peak += idle_watts(&x, -1);

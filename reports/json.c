@@ -163,9 +163,13 @@ void report_json(const struct report_input *in, struct text *out)
 
 char *report_plan_json(const struct spec *s, const struct fleet *f, const struct plan *p)
 {
-	json_t *root, *steps = json_array();
+	json_t *root, *steps = json_array(), *racks = json_object();
 	char *text;
 
+	for (int i = 0; i < s->racks.count; i++)
+		json_object_set_new(racks, s->racks.items[i].name,
+				    json_pack("{s:f, s:f}", "peak_w", p->rack_peak[i], "power_w",
+					      s->racks.items[i].power));
 	for (int i = 0; i < p->count; i++) {
 		const struct step *t = &p->steps[i];
 		json_t *knobs = json_object();
@@ -174,17 +178,18 @@ char *report_plan_json(const struct spec *s, const struct fleet *f, const struct
 			json_object_set_new(knobs, t->check->params[k].name,
 					    json_string(t->values[k] ? t->values[k]
 								     : t->check->params[k].preset));
-		json_array_append_new(steps,
-				      json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "id",
-						t->id, "phase", p->profile->phases[t->phase].name,
-						"node", f->nodes[t->node].name, "check", t->name,
-						"seconds", t->seconds, "deadline", t->deadline,
-						"writes", t->writes, "knobs", knobs));
+		json_array_append_new(
+			steps, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:o}", "id",
+					 t->id, "phase", p->profile->phases[t->phase].name, "node",
+					 f->nodes[t->node].name, "check", t->name, "seconds",
+					 t->seconds, "deadline", t->deadline, "writes", t->writes,
+					 "watts", t->watts, "knobs", knobs));
 	}
-	root = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:o}", "schema", "assay.plan/1",
-			 "spec", s->name, "profile", p->profile->name, "sha256", p->sha256,
-			 "seconds", p->seconds, "bound", p->bound, "writes", p->writes, "steps",
-			 steps);
+	root = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:s?, s:o, s:o}", "schema",
+			 "assay.plan/1", "spec", s->name, "profile", p->profile->name, "sha256",
+			 p->sha256, "seconds", p->seconds, "bound", p->bound, "writes", p->writes,
+			 "energy_j", p->energy, "peak_w", p->peak, "power_unknown", p->unknown,
+			 "racks", racks, "steps", steps);
 	text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
 	json_decref(root);
 	return text;
