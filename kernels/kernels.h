@@ -173,6 +173,11 @@ struct disk_target {
 	int destroy;        /* the plan allows writing to this device */
 	const char *serial; /* with destroy: the serial number that the plan names; must match
 			       exactly */
+	/*
+	 * Not 0: a descriptor of an ordinary file of ours that has no name any more, so that
+	 * nothing of it is left however this process ends; path is what messages call it.
+	 */
+	int nameless;
 };
 
 enum { DISK_DEPTH_MOST = 1024 };

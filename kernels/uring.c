@@ -206,11 +206,38 @@ static int open_file_to_write(struct machine *m, const struct disk_io *job, int 
 	return make_room(*fd, job, &st, err);
 }
 
+/* A descriptor of its own, for O_DIRECT must not change the one that the caller holds. */
+static int open_nameless(struct machine *m, const struct disk_io *job, int *fd, struct error *err)
+{
+	const char *path = job->target.path;
+	struct stat st;
+	char link[40];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", job->target.nameless);
+	*fd = open(link, (job->write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (*fd < 0)
+		return error_sys(err, "cannot open %s again", path);
+	if (fstat(*fd, &st) < 0)
+		return error_sys(err, "cannot look at %s", path);
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 0)
+		return error_set(err, "%s is no file without a name", path);
+	if (go_direct(m, *fd, path, err) < 0)
+		return -1;
+	if (job->write)
+		return make_room(*fd, job, &st, err);
+	if ((uint64_t)st.st_size < job->span)
+		return error_set(err, "%s has %lld bytes, %llu were to be read", path,
+				 (long long)st.st_size, (unsigned long long)job->span);
+	return is_laid_out(*fd, path, job->span, err);
+}
+
 static int open_target(struct machine *m, const struct disk_io *job, int *fd, int *created,
 		       struct error *err)
 {
 	if (job->target.device)
 		return open_device(m, job, fd, err);
+	if (job->target.nameless)
+		return open_nameless(m, job, fd, err);
 	if (job->write)
 		return open_file_to_write(m, job, fd, created, err);
 	return open_file_to_read(m, job, fd, err);

@@ -6,35 +6,14 @@
  */
 #include "harness/checks/disk.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { FILL_SECONDS = 120, FILL_BLOCK = 1 << 20, FILL_DEPTH = 16 };
-
-/* Files of a step that was killed: their name holds the number of a process that is gone. */
-static void remove_leftovers(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		char path[400];
-		int pid;
-
-		if (sscanf(e->d_name, "assay-%d.data", &pid) != 1 || pid < 2 || kill(pid, 0) == 0 ||
-		    errno != ESRCH)
-			continue;
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, e->d_name) < sizeof(path))
-			unlink(path);
-	}
-	if (dir)
-		closedir(dir);
-}
 
 static int check_folder(struct job *job, const char *folder, const struct host_disk *disk,
 			struct error *err)
@@ -73,8 +52,15 @@ static int open_file(struct work_area *a, struct job *job, const char *folder,
 {
 	if (check_folder(job, folder, disk, err) < 0)
 		return -1;
-	remove_leftovers(folder);
 	snprintf(a->path, sizeof(a->path), "%s/assay-%d.data", folder, (int)getpid());
+	a->target.nameless = open(a->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (a->target.nameless < 0) {
+		a->target.nameless = 0;
+		return error_sys(err, "cannot make %s", a->path);
+	}
+	/* Without a name it goes away with this process, even if that is killed. */
+	if (unlink(a->path) < 0)
+		return error_sys(err, "cannot take the name of %s away", a->path);
 	a->writable = 1;
 	return fill(a, job, bytes, err);
 }
@@ -127,8 +113,8 @@ int work_area_open(struct work_area *a, struct job *job, double bytes, struct er
 
 void work_area_close(struct work_area *a)
 {
-	if (!a->target.device && *a->path)
-		unlink(a->path);
+	if (a->target.nameless)
+		close(a->target.nameless);
 }
 
 int work_area_run(struct work_area *a, struct job *job, struct disk_io *want, uint64_t *errors,
