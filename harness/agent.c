@@ -547,6 +547,18 @@ static void send_hello(struct agent *a)
 	send_event(a, event);
 }
 
+/* Children are started from /proc/self/exe, which needs no name. */
+static void remove_own_file(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	unlink(path);
+}
+
 static void close_handle(uv_handle_t *h, void *arg)
 {
 	(void)arg;
@@ -560,6 +572,8 @@ int agent_main(const struct agent_options *options)
 	uv_loop_t loop;
 
 	signal(SIGPIPE, SIG_IGN);
+	if (options->pushed)
+		remove_own_file();
 	uv_loop_init(&loop);
 	a.loop = &loop;
 	lines_init(&a.orders, EVENT_MOST, on_order, &a);

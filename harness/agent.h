@@ -13,6 +13,7 @@
 struct agent_options {
 	const char *node; /* its name in this run */
 	const char *root; /* "" or the folder of a recorded machine */
+	int pushed;       /* its file was made for this run and is to be removed at once */
 };
 
 /* Serves lines on standard input until it ends. The program's exit code. */

@@ -172,7 +172,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 struct sending {
 	uv_write_t write;
-	char *text;
+	char *text; /* NULL: lent */
 };
 
 static void on_written(uv_write_t *w, int status)
@@ -184,19 +184,36 @@ static void on_written(uv_write_t *w, int status)
 	free(s);
 }
 
-void child_send(struct child_process *c, const char *text)
+static void send_bytes(struct child_process *c, const char *data, size_t len, char *owned)
 {
-	struct sending *s;
-	uv_buf_t buf;
+	struct sending *s = xcalloc(1, sizeof(*s));
+	uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
 
-	if (c->ended || uv_is_closing((uv_handle_t *)&c->in))
-		return;
-	s = xcalloc(1, sizeof(*s));
-	s->text = xstrdup(text);
+	s->text = owned;
 	s->write.data = s;
-	buf = uv_buf_init(s->text, (unsigned)strlen(text));
 	if (uv_write(&s->write, (uv_stream_t *)&c->in, &buf, 1, on_written) < 0)
 		on_written(&s->write, -1);
+}
+
+static int takes_input(struct child_process *c)
+{
+	return !c->ended && !uv_is_closing((uv_handle_t *)&c->in);
+}
+
+void child_send(struct child_process *c, const char *text)
+{
+	char *copy;
+
+	if (!takes_input(c))
+		return;
+	copy = xstrdup(text);
+	send_bytes(c, copy, strlen(copy), copy);
+}
+
+void child_send_lent(struct child_process *c, const char *data, size_t len)
+{
+	if (takes_input(c))
+		send_bytes(c, data, len, NULL);
 }
 
 static void on_shut(uv_shutdown_t *s, int status)

@@ -43,6 +43,8 @@ struct child_process *child_start(uv_loop_t *loop, const char *const *argv, cons
 				  struct error *err);
 /* Queues text for its standard input; what it does not read is lost with it. */
 void child_send(struct child_process *c, const char *text);
+/* The same with bytes that stay where they are until the child has ended. */
+void child_send_lent(struct child_process *c, const char *data, size_t len);
 void child_close_input(struct child_process *c); /* after all that was sent */
 /* Ends it before its time; ended() still comes. */
 void child_stop(struct child_process *c);

@@ -144,15 +144,20 @@ static int execute(struct runfolder *r, const struct arguments *a)
 		.line = json ? show_line : NULL,
 		.arg = &d,
 	};
+	struct push *push = NULL;
 	struct error err;
 	enum control_end end;
 
+	if (*run_started_by(r, "push") && !(push = push_load(&err)))
+		return fail_with(EXIT_HARNESS, &err);
+	c.launch.push = push;
 	if (!c.launcher) {
 		error_set(&err, "%s was started by a launcher that this build lacks", r->path);
 		return fail_with(EXIT_HARNESS, &err);
 	}
 	end = has_work(r) ? control_run(&c, &err) : CONTROL_DONE;
 	end_display(&d);
+	push_free(push);
 	return finish(r, end, &err, json);
 }
 

@@ -63,34 +63,54 @@ static char *own_path(struct error *err)
 	return xstrdup(path);
 }
 
+/* What a shell of the node's is asked to do. */
+static char *remote_line(const struct launch *launch, const char *program, const char *node)
+{
+	const struct push *push = launch->push;
+	struct text line;
+
+	text_init(&line);
+	if (push) {
+		text_add(&line, "exec sh -c ");
+		add_quoted(&line, push_script);
+		text_addf(&line, " assay-push %zu %s ", push->len, push->sha256);
+		add_quoted(&line, program);
+		text_add(&line, " ");
+		add_quoted(&line, node);
+		text_add(&line, " ");
+	} else {
+		text_add(&line, "exec ");
+		add_quoted(&line, program);
+		text_add(&line, " agent --node ");
+		add_quoted(&line, node);
+		text_add(&line, " --root ");
+	}
+	add_quoted(&line, launch->root);
+	return text_detach(&line);
+}
+
 static char **ssh(const struct launch *launch, const char *const *nodes, int count,
 		  struct error *err)
 {
 	char *program = *launch->program ? xstrdup(launch->program) : own_path(err), **command;
-	struct text line;
+	char *line;
 
 	(void)count;
 	if (!program)
 		return NULL;
-	text_init(&line);
-	text_add(&line, "exec ");
-	add_quoted(&line, program);
-	text_add(&line, " agent --node ");
-	add_quoted(&line, nodes[0]);
-	text_add(&line, " --root ");
-	add_quoted(&line, launch->root);
+	line = remote_line(launch, program, nodes[0]);
 	{
 		/* A connection that falls silent is cut after 15 s; a host that does not answer,
 		 * in 10. */
 		const char *const words[] = {
-			"ssh",     "-T",
-			"-F",      launch->ssh_config,
-			"-o",      "BatchMode=yes",
-			"-o",      "ConnectTimeout=10",
-			"-o",      "ServerAliveInterval=5",
-			"-o",      "ServerAliveCountMax=3",
-			"--",      nodes[0],
-			line.data,
+			"ssh", "-T",
+			"-F",  launch->ssh_config,
+			"-o",  "BatchMode=yes",
+			"-o",  "ConnectTimeout=10",
+			"-o",  "ServerAliveInterval=5",
+			"-o",  "ServerAliveCountMax=3",
+			"--",  nodes[0],
+			line,
 		};
 		size_t skip = *launch->ssh_config ? 0 : 2;
 		const char *kept[ARRAY_SIZE(words)];
@@ -101,7 +121,7 @@ static char **ssh(const struct launch *launch, const char *const *nodes, int cou
 				kept[n++] = words[i];
 		command = copy_words(kept, n);
 	}
-	text_release(&line);
+	free(line);
 	free(program);
 	return command;
 }
@@ -125,8 +145,10 @@ static const char *explain_ssh(int exit_code, const char *noise)
 		{ "Bad configuration", "the ssh configuration is wrong" },
 	};
 
+	if (exit_code == 125)
+		return "assay could not be brought there";
 	if (exit_code == 127)
-		return "assay is not there (--program says where to look)";
+		return "assay is not there (--program says where to look, --push brings it)";
 	if (exit_code == 126)
 		return "assay cannot be started there";
 	for (size_t i = 0; exit_code == 255 && i < ARRAY_SIZE(table); i++)

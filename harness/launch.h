@@ -7,13 +7,14 @@
 #ifndef ASSAY_LAUNCH_H
 #define ASSAY_LAUNCH_H
 
-#include "harness/base/base.h"
+#include "harness/push.h"
 
 /* What all agents of a run are started with. The strings are lent. */
 struct launch {
-	const char *root;       /* "" or the folder of a recorded machine */
-	const char *program;    /* where assay is on the nodes; "" : where it is here */
-	const char *ssh_config; /* for `ssh -F`; "": what ssh reads anyway */
+	const char *root;        /* "" or the folder of a recorded machine */
+	const char *program;     /* where assay is on the nodes; "" : where it is here */
+	const char *ssh_config;  /* for `ssh -F`; "": what ssh reads anyway */
+	const struct push *push; /* the program for nodes that lack it; NULL: it must be there */
 };
 
 struct launcher {

@@ -12,7 +12,8 @@
 static int cmd_agent(const struct arguments *a)
 {
 	const struct agent_options options = { a->value[OPT_NODE],
-					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "" };
+					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "",
+					       a->value[OPT_PUSHED] != NULL };
 	struct error err;
 
 	if (!options.node) {
@@ -25,7 +26,7 @@ static int cmd_agent(const struct arguments *a)
 static int cmd_step(const struct arguments *a)
 {
 	const struct agent_options options = { a->value[OPT_NODE] ? a->value[OPT_NODE] : "",
-					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "" };
+					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", 0 };
 
 	return step_main(&options);
 }
@@ -126,7 +127,7 @@ const struct command commands[] = {
 			 " failed.",
 		.example = "assay run --spec my-node.yaml --profile quick -o run1",
 		.options = { OPT_SPEC, OPT_PROFILE, OPT_HOSTS, OPT_LAUNCHER, OPT_ONLY, OPT_SET,
-			     OPT_PROGRAM, OPT_SSH_CONFIG, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON,
+			     OPT_PROGRAM, OPT_PUSH, OPT_SSH_CONFIG, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON,
 			     OPT_QUIET, OPT_HELP },
 		.run = cmd_run,
 	},
@@ -170,7 +171,7 @@ const struct command commands[] = {
 		.summary = "serve one node",
 		.about = "Started by launchers on each node.",
 		.example = "assay agent --node n1",
-		.options = { OPT_NODE, OPT_ROOT, OPT_HELP },
+		.options = { OPT_NODE, OPT_PUSHED, OPT_ROOT, OPT_HELP },
 		.run = cmd_agent,
 		.hidden = 1,
 	},

@@ -24,6 +24,8 @@
 	X(OPT_ROOT, "root", "DIR", "read a recorded machine under DIR instead of this one")        \
 	X(OPT_NODE, "node", "NAME", "name of the node (used by launchers)")                        \
 	X(OPT_PROGRAM, "program", "PATH", "where assay is on the nodes, if not where it is here")  \
+	X(OPT_PUSH, "push", NULL, "bring assay to nodes that lack it; removed again")              \
+	X(OPT_PUSHED, "pushed", NULL, "remove the own file at the start (used by launchers)")      \
 	X(OPT_SSH_CONFIG, "ssh-config", "FILE", "configuration for ssh, in place of your own")     \
 	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \
 	X(OPT_HELP, "help", NULL, "this help")

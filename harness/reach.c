@@ -20,6 +20,7 @@ enum {
 	BEAT_SECONDS = 5,    /* between our own life signs */
 	AGAIN_SECONDS = 2,   /* before a line is asked for once more */
 	AGAINS_MOST = 500,
+	PUSH_SECONDS = 120, /* for the program to get to a node */
 	PINGS = 4,
 	CLOCK_SECONDS = 600, /* clocks drift: 50 ppm are 30 ms in this time */
 	AGENT_SECONDS = 400 * 86400,
@@ -48,6 +49,7 @@ struct channel {
 	struct child_process *agent;
 	int first, count; /* its nodes */
 	int bad_lines;
+	int wanting; /* of its nodes that wait for the program */
 	double began;
 	char noise[300]; /* last line of its standard error */
 };
@@ -395,6 +397,19 @@ static void take_line(struct reach *r, int node, const struct event *ev, const c
 		on_pong(r, node, ev);
 }
 
+/* Tasks of one command read the same standard input, so all must wait before any is served. */
+static int push_if_wanted(struct channel *c, const char *line)
+{
+	const struct push *p = c->reach->launch->push;
+
+	if (!p || strcmp(line, PUSH_WORDS) != 0 || ++c->wanting > c->count)
+		return 0;
+	c->began = clock_now() + PUSH_SECONDS;
+	if (c->wanting == c->count && c->agent)
+		child_send_lent(c->agent, p->data, p->len);
+	return 1;
+}
+
 static int node_of_line(const struct channel *c, const struct event *ev)
 {
 	int node = c->count == 1 && !strcmp(ev->at, name_of(c->reach, c->first))
@@ -412,6 +427,8 @@ static void on_line(void *arg, char *line, size_t len, int cut)
 	struct event ev;
 	int node;
 
+	if (!cut && push_if_wanted(c, line))
+		return;
 	if (cut || event_parse(line, len, &ev, &err) < 0) {
 		on_bad_line(c, err.text);
 		return;
@@ -467,6 +484,15 @@ static void on_ended(void *arg, const struct child_end *end)
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
+/* Before that, what reads our lines may be a shell that waits for the program. */
+static int has_spoken(const struct reach *r, const struct channel *c)
+{
+	for (int i = c->first; i < c->first + c->count; i++)
+		if (r->nodes[i].state == CLOCKING || r->nodes[i].state == READY)
+			return 1;
+	return 0;
+}
+
 static void beat(struct reach *r)
 {
 	json_t *event;
@@ -476,7 +502,7 @@ static void beat(struct reach *r)
 	r->beaten = clock_now();
 	event = event_new(EV_BEAT);
 	for (int i = 0; i < r->channel_count; i++)
-		if (r->channels[i].agent)
+		if (r->channels[i].agent && has_spoken(r, &r->channels[i]))
 			send_text(r, &r->channels[i], NULL, event);
 	json_decref(event);
 }

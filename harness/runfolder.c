@@ -275,6 +275,7 @@ static int write_launch(struct runfolder *r, const struct arguments *a, const ch
 			    event_string(value_or(a, OPT_PROGRAM, ""), 4096));
 	json_object_set_new(r->started_by, "ssh_config",
 			    event_string(value_or(a, OPT_SSH_CONFIG, ""), 4096));
+	json_object_set_new(r->started_by, "push", json_string(a->value[OPT_PUSH] ? "yes" : ""));
 	text = json_dumps(r->started_by, JSON_INDENT(1));
 	rc = file_replace(file, text, strlen(text), err);
 	free(text);

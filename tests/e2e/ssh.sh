@@ -130,6 +130,15 @@ start_host 2
 remote=/nowhere/assay over 3 missing 'n1' --only good
 says "assay is not there"
 
+# ---- bringing the program ----------------------------------------------------------------------
+# A plain build, because one with sanitizers is larger than a folder in memory may be.
+remote=/nowhere/assay over 0 push 'n[1-2]' --only good --push
+says ACCEPTED
+check "nothing of it is left" test -z "$(ls -d /dev/shm/assay.* /tmp/assay.????????  2>/dev/null)"
+over 0 pushed 'n[1-2]' --only good --push
+remote=/nowhere/assay over 0 push2 n1 --only good --push
+expect 0 "$ASSAY" resume push2
+
 # ---- nodes that misbehave ------------------------------------------------------------------------
 # An agent of another version, one that talks rubbish, one that speaks for another node, a noisy login.
 cat >fake <<'END'
