@@ -521,12 +521,29 @@ static void close_handle(uv_handle_t *h, void *arg)
 		uv_close(h, NULL);
 }
 
+/* Asked twice to stop, the second time while all is being put away: that is what we do already. */
+static void ignore_signals(const struct run *r, int how)
+{
+	sigset_t both;
+
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	if (how == SIG_UNBLOCK && r->stopping) {
+		signal(SIGINT, SIG_IGN);
+		signal(SIGTERM, SIG_IGN);
+	}
+	sigprocmask(how, &both, NULL);
+}
+
 static void tear_down(struct run *r)
 {
+	ignore_signals(r, SIG_BLOCK);
 	reach_free(r->reach);
 	uv_walk(&r->loop, close_handle, NULL);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&r->loop);
+	ignore_signals(r, SIG_UNBLOCK);
 	joints_free(r->joints);
 	schedule_free(r->schedule);
 	free(r->nodes);

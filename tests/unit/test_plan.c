@@ -338,7 +338,8 @@ static void many_repeats_keep_their_knobs(void **state)
 
 /*
  * inventory and settings (1 s each) occupy nothing; cpu_burn takes 2 + 4.2 x 0.5 x 10 = 23 s of
- * cores, pcie_link 2 + (2 + 1) x 1 = 5 s of disks, at the same time; hello takes its 7 s of everything.
+ * cores, pcie_link 2 + (2 + 1) x 1 = 5 s of disks, at the same time; hello takes its 7 s of
+ * everything.
  */
 static const struct {
 	const char *name, *phases, *hosts;
@@ -353,9 +354,11 @@ static const struct {
 	  "n1", 30, 30 },
 	{ "bound below the expected", "  - {name: a, checks: {pcie_link: , hello: , cpu_burn: }}\n",
 	  "n1", 35, 30 },
-	{ "phases add up",
+	{ "phases add up, the bound does not",
 	  "  - {name: a, checks: {cpu_burn: }}\n  - {name: b, checks: {pcie_link: }}\n", "n1", 28,
-	  28 },
+	  23 },
+	{ "one resource in two phases",
+	  "  - {name: a, checks: {cpu_burn: }}\n  - {name: b, checks: {hello: }}\n", "n1", 30, 30 },
 	{ "nodes do not", "  - {name: a, checks: {cpu_burn: }}\n", "n[1-9],l[1-2]", 23, 23 },
 };
 
