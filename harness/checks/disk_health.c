@@ -19,6 +19,7 @@ static const struct metric metrics[] = {
 	{ "media_errors_grown", "", NONE, BY_EVERY, NULL, "unrecovered errors during the load" },
 	{ "error_log_grown", "", NONE, BY_EVERY, NULL, "entries of the error log during the load" },
 	{ "unsafe_shutdowns_grown", "", NONE, BY_EVERY, NULL, "power losses during the load" },
+	{ "read_errors", "", NONE, BY_EVERY, NULL, "reads that failed during the load" },
 	{ "used", "%", LESS, BY_EVERY, NULL, "share of its rated life that is used up" },
 	{ "temperature", "C", LESS, BY_EVERY, NULL, "composite temperature after the load" },
 	{ "spare", "%", MORE, BY_EVERY, NULL, "spare blocks that are left" },
@@ -33,7 +34,8 @@ static double seconds(const struct knobs *k)
 	return 1 + knob(k, "seconds");
 }
 
-static void report(struct job *job, const struct disk_health *before, const struct disk_health *now)
+static void report(struct job *job, const struct disk_health *before, const struct disk_health *now,
+		   const struct disk_io *io)
 {
 	const struct row {
 		const char *metric;
@@ -44,6 +46,7 @@ static void report(struct job *job, const struct disk_health *before, const stru
 		{ "media_errors_grown", now->media_errors - before->media_errors },
 		{ "error_log_grown", now->error_log_entries - before->error_log_entries },
 		{ "unsafe_shutdowns_grown", now->unsafe_shutdowns - before->unsafe_shutdowns },
+		{ "read_errors", (double)io->errors },
 		{ "used", now->used_percent },
 		{ "temperature", now->temperature_c },
 		{ "power_on", now->power_on_hours },
@@ -88,7 +91,9 @@ static int run(struct job *job, struct error *err)
 		return error_set(err, "no load could be put on it: %s", load.text);
 	if (job->hw->disk_health(job->machine, disk->device, &now, err) < 0)
 		return RUN_ERROR;
-	report(job, &before, &now);
+	if (io.errors) /* not every disk enters them into its log */
+		job_note(job, "%s: %s", disk->path, io.first_error);
+	report(job, &before, &now, &io);
 	return RUN_OK;
 }
 
@@ -97,7 +102,8 @@ const struct check check_disk_health = {
 	.summary = "NVMe health log: errors, wear, warnings, temperature, and their growth",
 	.how = "Reads the SMART / health log (NVM Express Base 2.0, 5.16.1.3), reads from the disk "
 	       "for a few "
-	       "seconds, and reads the log again.",
+	       "seconds, and reads the log again. Reads that fail count, whatever the log says of "
+	       "them.",
 	.scope = PER_DISK,
 	.occupies = USES_DISKS,
 	.params = params,
