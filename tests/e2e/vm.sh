@@ -13,7 +13,7 @@ cannot() {
 }
 
 [ "$(id -u)" = 0 ] || cannot "it needs root"
-for tool in qemu-system-x86_64 busybox python3 ssh ssh-keygen sshd rdma ip mkfs.ext4 setpriv taskset apt-get dpkg-deb; do
+for tool in qemu-system-x86_64 busybox python3 ssh ssh-keygen sshd rdma ip mkfs.ext4 setpriv taskset apt-get; do
 	command -v "$tool" >/dev/null || cannot "it needs $tool"
 done
 . "$ASSAY_SOURCE/tests/lab/vm/lab.sh"
@@ -38,7 +38,8 @@ fi
 # ---- what is there ---------------------------------------------------------------------------------
 expect 0 "${in_guest[@]}" vm2 '/run/assay inventory'
 for fact in 'product GPU-8U' 'serial CHASSIS-0002' 'slot DIMM_A1 size 64 GiB type DDR5 speed 4800 MT/s' \
-	'serial S0000022' 'netdev rail0 rdma rxe0' 'netdev rail1 rdma rxe1' 'device nvme0n1' 'serial SN-2-0001' 'size 4 GiB'; do
+	'serial S0000022' 'netdev rail0 rdma rxe0' 'netdev rail1 rdma rxe1' 'device nvme0n1' 'serial SN-2-0001' \
+	'size 4 GiB'; do
 	says "$fact"
 done
 for n in $guests; do
@@ -168,11 +169,13 @@ expect 0 "${in_guest[@]}" vm2 'rm /root/.bashrc'
 
 # Noise before the first word, then lines between those of the agent: of no form, or in the name of others.
 printf '{"e":"data"}\n' >vm2/lab/forged
-journal_edit vm2/lab/forged 'lines = [seal({"e": "data", "step": "load/memory_stress/vm1", "m": "wrong", "s": "", "v": [9],
-	"at": at, "n": 7}) for at in ("vm1", "vm2")] + [b"{\"e\":\"end\"}", b"", b"\0\0\0", b"no form", b"[" * 900] * 60'
+journal_edit vm2/lab/forged 'lines = [seal({"e": "data", "step": "load/memory_stress/vm1", "m": "wrong", "s": "",
+	"v": [9], "at": at, "n": 7}) for at in ("vm1", "vm2")] + [b"{\"e\":\"end\"}", b"", b"\0\0\0", b"no form", b"[" * 900] * 60'
 # shellcheck disable=SC2016
-start_with vm2 'head -c 1000000 /dev/urandom; echo; yes "{\"e\":\"data\",\"at\":\"vm2\"}" | head -n 5000
-	(sleep 2; while read -r line; do printf "%s\n" "$line"; done </mnt/lab/forged) & exec /run/assay "$@"'
+start_with vm2 'head -c 1000000 /dev/urandom; echo
+	yes "{\"e\":\"data\",\"at\":\"vm2\"}" | head -n 5000
+	(sleep 2; while read -r line; do printf "%s\n" "$line"; done </mnt/lab/forged) &
+	exec /run/assay "$@"'
 over 0 rubbish --only memory_stress --set memory_stress.seconds=4s
 well rubbish vm1
 well rubbish vm2
@@ -242,7 +245,13 @@ in_the_middle() {
 	well "$folder" vm1
 }
 
-in_the_middle 0 thawed 'signal_guest STOP 2; sleep 4; signal_guest CONT 2'
+for_a_while() {
+	signal_guest STOP 2
+	sleep 4
+	check "it was frozen" grep -q '^State:.T' "/proc/$(cat vm2/pid)/status"
+	signal_guest CONT 2
+}
+in_the_middle 0 thawed for_a_while
 well thawed vm2
 
 in_the_middle 3 killed 'signal_guest KILL 2'

@@ -10,8 +10,8 @@ lab=$ASSAY_SOURCE/tests/lab/vm
 guests="1 2"
 disk_rate=100000000 # bytes a second; see boot
 in_guest=(ssh -F "$work/ssh/config" -o BatchMode=yes) # vmN COMMAND
-# One processor for each guest and all that QEMU does for it: on two, the NVMe controller of QEMU 7.2 now and
-# then misses a doorbell, and reads hang until the guest resets it (3 of 4 runs of disk_rand, 0 of 24 on one).
+# One processor for each guest and all that QEMU does for it: on two, reads from the NVMe disk of QEMU 7.2 hang
+# now and then until the guest resets its controller (3 of 4 runs of disk_rand; 0 of 24 on one).
 read -ra cpus <<<"$(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')"
 
 # lab_make CACHE: files, keys and disks of the guests; nothing runs yet.
@@ -49,11 +49,11 @@ start_with() {
 	mv "$work/$1/lab/assay.new" "$work/$1/lab/assay"
 }
 
-# boot N SERIAL-OF-DIMM,... [SLOT]: starts guest N. QEMU's NVMe trains to 2.5 GT/s x1 whatever its slot can do
-# (SLOT, such as x-speed=8,x-width=4), so it is throttled below what such a link carries: with the 0.1 s that
-# QEMU lets pass at once, a file of 32 MiB is not faster than physics allows.
+# boot N SERIAL-OF-DIMM,...: starts guest N. QEMU's NVMe trains to 2.5 GT/s x1 whatever its slot can do, so it is
+# throttled below what such a link carries: with the 0.1 s that QEMU lets pass at once, a file of 32 MiB is not
+# faster than physics allows.
 boot() {
-	local n=$1 g=$work/vm$1 peer=$work/vm$((3 - $1)) slot=${3:-x-speed=2_5,x-width=1} i args=()
+	local n=$1 g=$work/vm$1 peer=$work/vm$((3 - $1)) i args=()
 	# shellcheck disable=SC2086
 	"$lab/dimms" "$g" ${2//,/ }
 	for i in "$g"/dimm*.bin; do args+=(-smbios "file=$i"); done
@@ -63,14 +63,15 @@ boot() {
 		args+=(-device "virtio-net-pci,id=nic$i,netdev=rail$i,mac=52:54:00:0$i:00:0$n")
 	done
 	rm -f "$g/qmp" "$g/console"
-	setpriv --pdeathsig KILL taskset -c "${cpus[$((n % ${#cpus[@]}))]}" qemu-system-x86_64 -name "vm$n" -machine q35 -accel tcg,thread=multi -cpu max -smp 1 -m 1024 \
+	setpriv --pdeathsig KILL taskset -c "${cpus[$((n % ${#cpus[@]}))]}" \
+		qemu-system-x86_64 -name "vm$n" -machine q35 -accel tcg,thread=multi -cpu max -smp 1 -m 1024 \
 		-nodefaults -display none -no-reboot -kernel "$work/vmlinuz" -initrd "$work/initrd.gz" \
 		-append "console=ttyS0 quiet panic=1 mitigations=off tsc=reliable lab=$n" \
 		-serial "file:$g/console" -qmp "unix:$g/qmp,server=on,wait=off" \
 		-smbios "type=1,manufacturer=Acme,product=GPU-8U,serial=CHASSIS-000$n" \
 		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$g/lab,mount_tag=lab,security_model=none" \
-		-device "pcie-root-port,id=slot1,chassis=1,slot=1,$slot,hotplug=off" \
+		-device "pcie-root-port,id=slot1,chassis=1,slot=1,x-speed=2_5,x-width=1,hotplug=off" \
 		-object "throttle-group,id=link,x-bps-total=$disk_rate" -blockdev "driver=file,node-name=file,filename=$g/disk" \
 		-blockdev driver=throttle,node-name=link,throttle-group=link,file=file -blockdev driver=raw,node-name=disk,file=link \
 		-device "nvme,id=nvme0,bus=slot1,serial=SN-$n-0001,drive=disk" \
@@ -102,7 +103,7 @@ ssh_config() {
 	{
 		printf 'Host *\n  User root\n  IdentityFile %s/ssh/id\n  IdentitiesOnly yes\n' "$work"
 		printf '  UserKnownHostsFile %s/ssh/known\n  GlobalKnownHostsFile /dev/null\n' "$work"
-		# Emulated processors take a second longer for ssh's first choice.
+		# Cheaper than ssh's first choice, for processors that are emulated.
 		printf '  StrictHostKeyChecking yes\n  CheckHostIP no\n  KexAlgorithms curve25519-sha256\n'
 	} >>"$work/ssh/config"
 }
