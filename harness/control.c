@@ -23,6 +23,7 @@ enum {
 };
 
 struct node {
+	int rebooted;  /* since its steps in the journal */
 	int retired;   /* takes no further steps */
 	char why[300]; /* of that */
 };
@@ -343,10 +344,26 @@ static void advance(struct run *r)
 
 /* ---- nodes --------------------------------------------------------------------------------- */
 
+/* A node that was started anew may have lost a part: what is there is looked at again. */
+static void look_again(struct run *r, int node)
+{
+	int count;
+	const int *steps = schedule_of_node(r->schedule, node, &count);
+
+	on_note(r, node,
+		"it was started anew since its earlier steps; the first phase is repeated");
+	for (int i = 0; i < count; i++)
+		if (r->c->plan->steps[steps[i]].phase == 0 &&
+		    r->c->plan->steps[steps[i]].members == 1)
+			schedule_reopen(r->schedule, steps[i]);
+}
+
 static void on_ready(void *arg, int node)
 {
 	struct run *r = arg;
 
+	if (r->nodes[node].rebooted)
+		look_again(r, node);
 	schedule_ready(r->schedule, node);
 	advance(r);
 }
@@ -388,6 +405,13 @@ static void take_end(struct run *r, int node, int step, const struct event *ev)
 		retire(r, node, "a step there is stuck: the node takes no further steps");
 }
 
+static int is_other_boot(const struct run *r, int node, const struct event *ev)
+{
+	const char *before = results_boot(r->c->results, node_name(r, node));
+
+	return *before && strcmp(before, event_text(ev, "boot")) != 0;
+}
+
 static void on_line(void *arg, int node, const struct event *ev, const char *line, size_t len)
 {
 	struct run *r = arg;
@@ -395,6 +419,8 @@ static void on_line(void *arg, int node, const struct event *ev, const char *lin
 
 	if (r->failed)
 		return;
+	if (ev->kind == EV_HELLO)
+		r->nodes[node].rebooted = is_other_boot(r, node, ev);
 	if (step < 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
 		on_note(r, node, "sent a line for a step it was not given; it is left out");
 		return;

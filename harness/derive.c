@@ -71,9 +71,9 @@ static void put_pattern(struct text *out, const char *s)
 
 /* Facts that make two parts the same kind of thing; serials and places do not. */
 static const char *const shared_facts[] = {
-	"model",      "vendor",   "cores",    "threads",   "l1d",   "l2",   "l3",
-	"vector",     "type",     "size",     "speed",     "ranks", "rate", "layer",
-	"link_width", "link_gen", "firmware", "microcode", "bus",
+	"model",      "vendor",   "cores",    "threads",   "l1d",   "l2",    "l3",
+	"vector",     "type",     "size",     "speed",     "ranks", "rate",  "layer",
+	"link_width", "link_gen", "firmware", "microcode", "bus",   "state",
 };
 
 /* Links of GPUs rest at a low generation, so what they can do is expected and not what is. */
@@ -106,6 +106,9 @@ static char *part_facts(const struct deriving *d, const char *part)
 		char best[32];
 
 		if (strcmp(f->part, part) != 0 || !is_shared(kind, f->key))
+			continue;
+		/* A port that has no cable today may have none for good; one that has, keeps it. */
+		if (!strcmp(f->key, "state") && (!f->value || strcmp(f->value, "ACTIVE") != 0))
 			continue;
 		/* A link that is degraded today must not become the norm: what it can do is
 		 * expected. */

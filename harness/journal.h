@@ -77,6 +77,7 @@ struct results {
 	size_t absent_count;
 	struct note *notes;
 	size_t note_count;
+	json_t *boots;         /* the last boot id that each node told */
 	int doubles;           /* a step says that a library it worked on is a double */
 	double started, ended; /* wall clock of the first and last event */
 	size_t torn;           /* bytes of a torn last line */
@@ -92,6 +93,8 @@ struct results *results_new(void);
 void results_add(struct results *r, const struct event *ev);
 /* Whether any of it comes from something else than the hardware: said by the head or by a step. */
 int results_simulated(const struct results *r);
+/* The boot id that a node told last, "" if it told none. */
+const char *results_boot(const struct results *r, const char *node);
 int results_step(const struct results *r, const char *id); /* index, or -1 */
 /* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
 int results_ended(const struct results *r, const char *id);

@@ -445,8 +445,9 @@ static void on_noise(void *arg, char *line, size_t len, int cut)
 {
 	struct channel *c = arg;
 
-	(void)len;
 	(void)cut;
+	while (len && line[len - 1] == '\r') /* ssh ends its lines as a terminal wants them */
+		line[--len] = '\0';
 	snprintf(c->noise, sizeof(c->noise), "%s", line);
 }
 

@@ -19,6 +19,7 @@ struct results *results_new(void)
 	struct results *r = xcalloc(1, sizeof(*r));
 
 	r->index = json_object();
+	r->boots = json_object();
 	r->strings = json_array();
 	text_init(&r->damage);
 	return r;
@@ -30,6 +31,7 @@ void results_free(struct results *r)
 		return;
 	json_decref(r->head);
 	json_decref(r->index);
+	json_decref(r->boots);
 	json_decref(r->strings);
 	text_release(&r->damage);
 	free(r->steps);
@@ -255,6 +257,18 @@ int results_simulated(const struct results *r)
 	return r->doubles || json_is_true(json_object_get(r->head, "simulated"));
 }
 
+static void add_hello(struct results *r, const struct event *ev)
+{
+	json_object_set_new(r->boots, ev->at, json_string(event_text(ev, "boot")));
+}
+
+const char *results_boot(const struct results *r, const char *node)
+{
+	const char *boot = json_string_value(json_object_get(r->boots, node));
+
+	return boot ? boot : "";
+}
+
 static void add_head(struct results *r, const struct event *ev)
 {
 	if (!r->head)
@@ -264,8 +278,9 @@ static void add_head(struct results *r, const struct event *ev)
 void results_add(struct results *r, const struct event *ev)
 {
 	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
-		[EV_FACT] = add_fact, [EV_DATA] = add_data, [EV_NOTE] = add_note,
-		[EV_END] = add_end,   [EV_HEAD] = add_head, [EV_START] = add_start,
+		[EV_FACT] = add_fact,   [EV_DATA] = add_data, [EV_NOTE] = add_note,
+		[EV_HELLO] = add_hello, [EV_END] = add_end,   [EV_HEAD] = add_head,
+		[EV_START] = add_start,
 	};
 	double t = event_number(ev, "t");
 

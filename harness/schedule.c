@@ -149,7 +149,7 @@ static void release_held(struct schedule *s)
 
 static int is_open(const struct schedule *s, int step)
 {
-	return s->plan->steps[step].phase == s->phase && !s->closed[step] && !s->running[step];
+	return s->plan->steps[step].phase <= s->phase && !s->closed[step] && !s->running[step];
 }
 
 static void begin(struct schedule *s, int step)
@@ -288,6 +288,19 @@ void schedule_close(struct schedule *s, int step)
 		look_at_batch(s, st->batch, was_running);
 }
 
+void schedule_reopen(struct schedule *s, int step)
+{
+	const struct step *st = &s->plan->steps[step];
+
+	if (!s->closed[step])
+		return;
+	s->closed[step] = 0;
+	s->left[st->phase]++;
+	if (st->batch >= 0)
+		s->batch_left[st->batch]++;
+	look_at(s, st->node);
+}
+
 /* ---- asking -------------------------------------------------------------------------------- */
 
 double schedule_wake(const struct schedule *s)
@@ -297,7 +310,11 @@ double schedule_wake(const struct schedule *s)
 
 int schedule_left(const struct schedule *s, int phase)
 {
-	return s->left[phase];
+	int left = 0;
+
+	for (int p = 0; p <= phase; p++)
+		left += s->left[p];
+	return left;
 }
 
 int schedule_is_running(const struct schedule *s, int step)

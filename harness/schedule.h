@@ -18,6 +18,7 @@ void schedule_free(struct schedule *s);
 /* The plan has grown by repeats. */
 void schedule_grow(struct schedule *s);
 
+/* Steps of this phase and of those before it may start. */
 void schedule_open(struct schedule *s, int phase, double now);
 void schedule_ready(struct schedule *s, int node); /* it takes steps from now on */
 /*
@@ -27,10 +28,12 @@ void schedule_ready(struct schedule *s, int node); /* it takes steps from now on
 int schedule_next(struct schedule *s, double now);
 /* A step is over, or will never run. */
 void schedule_close(struct schedule *s, int step);
+/* A step that was over is to be done again, whatever phase is open. */
+void schedule_reopen(struct schedule *s, int step);
 /* When to ask again though nothing ends until then; INFINITY: not by time. */
 double schedule_wake(const struct schedule *s);
 
-int schedule_left(const struct schedule *s, int phase); /* steps of it that are not over */
+int schedule_left(const struct schedule *s, int phase); /* steps up to it that are not over */
 int schedule_is_running(const struct schedule *s, int step);
 int schedule_is_closed(const struct schedule *s, int step);
 /* Steps of a node in plan order: *count of them. */

@@ -208,6 +208,23 @@ check "agents leave within 30 s" within 30 bash -c "! pgrep -f '^$program agent'
 expect 0 "$ASSAY" resume again
 says ACCEPTED
 
+# a node that was started anew in between is looked at again
+"$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --ssh-config "$work/ssh/config" \
+	--program "$program" --hosts 'n[1-2]' -o reboot >/dev/null 2>&1 </dev/null &
+within 20 grep -q '"e":"start","at":"n2","step":"two' reboot/journal.jsonl || bad "did not start"
+kill -9 $!
+wait $! 2>/dev/null
+check "agents leave within 30 s" within 30 bash -c "! pgrep -f '^$program agent' >/dev/null"
+stop_host 2
+rm "$work/ssh/boot2"
+run_sshd 2
+check "sshd 2 runs" within 5 test -s "$work/ssh/host2.pid"
+expect 0 "$ASSAY" resume reboot
+says ACCEPTED
+check "it is said" grep -q '"at":"n2","text":"it was started anew' reboot/journal.jsonl
+check "its first phase is repeated" test "$(grep -c '"start","at":"n2","step":"one' reboot/journal.jsonl)" = 2
+check "that of the other is not" test "$(grep -c '"start","at":"n1","step":"one' reboot/journal.jsonl)" = 1
+
 # names that look like options or commands are none
 for name in '-oProxyCommand=touch_x' 'n1;touch_x' '$(touch_x)'; do
 	expect 2 "$ASSAY" run --spec ./spec.yaml --profile ./profile.yaml --launcher ssh --hosts "$name" -o evil
@@ -220,7 +237,12 @@ check "no path becomes a command" test ! -e touched
 	--program "$program" --hosts n1 --only slow -o ports >/dev/null 2>&1 </dev/null &
 within 20 grep -q '"e":"start"' ports/journal.jsonl || bad "did not start"
 if command -v ss >/dev/null; then
-	check "no port is opened" bash -c "! ss -ltunp | grep -q assay"
+	own=$({
+		leftovers
+		pgrep -f "^$program "
+	} | tr '\n' '|')
+	check "processes of this run are looked at" test -n "$own"
+	check "no port is opened" bash -c "! ss -ltunp | grep -v sshd | grep -qE 'pid=(${own%|}),'"
 else
 	note "open ports: needs ss"
 fi
