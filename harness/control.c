@@ -358,12 +358,29 @@ static void look_again(struct run *r, int node)
 			schedule_reopen(r->schedule, steps[i]);
 }
 
+/* Times of that node's own clock, as in its telemetry, can then be set against ours. */
+static void journal_clock(struct run *r, int node)
+{
+	json_t *event = event_new(EV_CLOCK);
+	double offset, error;
+
+	if (!reach_clock(r->reach, node, &offset, &error)) {
+		json_decref(event);
+		return;
+	}
+	json_object_set_new(event, "at", json_string(node_name(r, node)));
+	json_object_set_new(event, "offset", json_real(offset));
+	json_object_set_new(event, "error", json_real(error));
+	add_own(r, event, 0);
+}
+
 static void on_ready(void *arg, int node)
 {
 	struct run *r = arg;
 
 	if (r->nodes[node].rebooted)
 		look_again(r, node);
+	journal_clock(r, node);
 	schedule_ready(r->schedule, node);
 	advance(r);
 }

@@ -78,6 +78,7 @@ struct results {
 	struct note *notes;
 	size_t note_count;
 	json_t *boots;         /* the last boot id that each node told */
+	json_t *clocks;        /* seconds that each node's clock was ahead, as last measured */
 	int doubles;           /* a step says that a library it worked on is a double */
 	double started, ended; /* wall clock of the first and last event */
 	size_t torn;           /* bytes of a torn last line */
@@ -95,6 +96,8 @@ void results_add(struct results *r, const struct event *ev);
 int results_simulated(const struct results *r);
 /* The boot id that a node told last, "" if it told none. */
 const char *results_boot(const struct results *r, const char *node);
+/* Seconds that a node's clock is ahead of the controller's; 0 if it was never measured. */
+double results_ahead(const struct results *r, const char *node);
 int results_step(const struct results *r, const char *id); /* index, or -1 */
 /* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
 int results_ended(const struct results *r, const char *id);

@@ -20,6 +20,7 @@ struct results *results_new(void)
 
 	r->index = json_object();
 	r->boots = json_object();
+	r->clocks = json_object();
 	r->strings = json_array();
 	text_init(&r->damage);
 	return r;
@@ -32,6 +33,7 @@ void results_free(struct results *r)
 	json_decref(r->head);
 	json_decref(r->index);
 	json_decref(r->boots);
+	json_decref(r->clocks);
 	json_decref(r->strings);
 	text_release(&r->damage);
 	free(r->steps);
@@ -262,6 +264,16 @@ static void add_hello(struct results *r, const struct event *ev)
 	json_object_set_new(r->boots, ev->at, json_string(event_text(ev, "boot")));
 }
 
+static void add_clock(struct results *r, const struct event *ev)
+{
+	json_object_set_new(r->clocks, ev->at, json_real(event_number(ev, "offset")));
+}
+
+double results_ahead(const struct results *r, const char *node)
+{
+	return json_number_value(json_object_get(r->clocks, node));
+}
+
 const char *results_boot(const struct results *r, const char *node)
 {
 	const char *boot = json_string_value(json_object_get(r->boots, node));
@@ -278,14 +290,14 @@ static void add_head(struct results *r, const struct event *ev)
 void results_add(struct results *r, const struct event *ev)
 {
 	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
-		[EV_FACT] = add_fact,   [EV_DATA] = add_data, [EV_NOTE] = add_note,
-		[EV_HELLO] = add_hello, [EV_END] = add_end,   [EV_HEAD] = add_head,
-		[EV_START] = add_start,
+		[EV_FACT] = add_fact,   [EV_DATA] = add_data,   [EV_NOTE] = add_note,
+		[EV_HELLO] = add_hello, [EV_CLOCK] = add_clock, [EV_END] = add_end,
+		[EV_HEAD] = add_head,   [EV_START] = add_start,
 	};
 	double t = event_number(ev, "t");
 
 	/* A resumed run that had nothing to do says hello too; that is no time of the run. */
-	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
+	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE && ev->kind != EV_CLOCK) {
 		r->started = r->started > 0 && r->started < t ? r->started : t;
 		r->ended = t > r->ended ? t : r->ended;
 	}
