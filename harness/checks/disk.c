@@ -38,8 +38,12 @@ static int fill(struct work_area *a, struct job *job, double bytes, struct error
 			      .seconds = FILL_SECONDS,
 			      .seed = 1 };
 
+	int rc;
+
 	io.max_bytes = io.span;
-	if (job->hw->disk_io(job->machine, &io, err) < 0)
+	rc = job->hw->disk_io(job->machine, &io, err);
+	a->failed += io.errors;
+	if (rc < 0)
 		return -1;
 	if (io.errors)
 		return error_set(err, "writing %s: %s", a->path, io.first_error);
@@ -124,8 +128,10 @@ int work_area_run(struct work_area *a, struct job *job, struct disk_io *want, ui
 	if (!want->write)
 		want->target.destroy = 0;
 	want->span = a->span;
-	if (job->hw->disk_io(job->machine, want, err) < 0)
+	if (job->hw->disk_io(job->machine, want, err) < 0) {
+		a->failed += want->errors;
 		return -1;
+	}
 	if (want->errors && *errors == 0)
 		job_note(job, "%s: %s", a->path, want->first_error);
 	*errors += want->errors;
@@ -144,12 +150,16 @@ int work_area_measure(struct job *job,
 
 	if (samples < 1 || samples > DISK_SAMPLES_MOST)
 		return error_set(err, "samples must be from 1 to %d", DISK_SAMPLES_MOST);
-	if (work_area_open(&a, job, knob(&job->knobs, "bytes"), err) < 0)
+	rc = work_area_open(&a, job, knob(&job->knobs, "bytes"), err);
+	if (rc == 0) {
+		rc = measure(job, &a, &errors, err);
+		work_area_close(&a);
+	}
+	/* A disk that answers with nothing but errors is a bad disk, and no hole in the set-up. */
+	if (rc < 0 && !a.failed)
 		return RUN_ERROR;
-	rc = measure(job, &a, &errors, err);
-	work_area_close(&a);
 	if (rc < 0)
-		return RUN_ERROR;
-	job_report(job, "errors", job->unit, (double)errors);
+		job_note(job, "%s", err->text);
+	job_report(job, "errors", job->unit, (double)(errors + a.failed));
 	return RUN_OK;
 }
