@@ -20,10 +20,18 @@ static char *journal_path(const char *run)
 	return xasprintf("%s/journal.jsonl", run);
 }
 
+enum { LOCK_TRIES = 5, LOCK_PAUSE = 20000 }; /* microseconds */
+
+/* More than one try, because `assay watch` holds it for a moment to see whether anybody does. */
 static int lock(int fd, const char *run, struct error *err)
 {
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		usleep(LOCK_PAUSE);
+	}
 	if (errno == EWOULDBLOCK)
 		return error_set(err, "%s belongs to a run that is still going on", run);
 	return error_sys(err, "cannot lock the journal of %s", run);

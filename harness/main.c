@@ -143,6 +143,22 @@ const struct command commands[] = {
 		.run = cmd_resume,
 	},
 	{
+		.name = "watch",
+		.words = "RUN",
+		.least = 1,
+		.most = 1,
+		.summary = "look at a run while it goes on",
+		.about =
+			"Shows how far a run is, what its nodes do, the worst findings so far and "
+			"the power, from another terminal or another machine that sees the "
+			"folder. It only reads. On a terminal the screen is drawn anew every "
+			"second, else it prints lines. It leaves with the run's exit code when the "
+			"run has ended, with 130 on Ctrl-C, and with 0 after --once.",
+		.example = "assay watch run1",
+		.options = { OPT_JSON, OPT_ONCE, OPT_INTERVAL, OPT_HELP },
+		.run = cmd_watch,
+	},
+	{
 		.name = "judge",
 		.words = "RUN",
 		.least = 1,

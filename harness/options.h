@@ -28,6 +28,8 @@
 	X(OPT_PUSHED, "pushed", NULL, "remove the own file at the start (used by launchers)")      \
 	X(OPT_SSH_CONFIG, "ssh-config", "FILE", "configuration for ssh, in place of your own")     \
 	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \
+	X(OPT_ONCE, "once", NULL, "show it one time and leave")                                    \
+	X(OPT_INTERVAL, "interval", "TIME", "between two lines: 10s; on a terminal 1s")            \
 	X(OPT_HELP, "help", NULL, "this help")
 
 #define OPTION_ENUM(id, name, arg, help) id,
@@ -68,6 +70,7 @@ void print_wrapped(const char *text, int indent, int width);
 /* cmd_*.c: 0 or the program's exit code */
 int cmd_run(const struct arguments *a);
 int cmd_resume(const struct arguments *a);
+int cmd_watch(const struct arguments *a);
 int cmd_plan(const struct arguments *a);
 int cmd_judge(const struct arguments *a);
 int cmd_report(const struct arguments *a);

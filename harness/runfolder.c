@@ -1,6 +1,7 @@
 /* runfolder.c - making and opening runs. */
 #include "harness/runfolder.h"
 
+#include "harness/remaining.h"
 #include "harness/version.h"
 
 #include <errno.h>
@@ -372,18 +373,8 @@ static int reload_hosts(struct runfolder *r, const char *run, struct error *err)
 /* Repeats that the journal knows are planned again, so that their figures have their steps. */
 static void replan_repeats(struct runfolder *r)
 {
-	for (int i = 0; i < r->results->step_count; i++) {
-		const char *id = r->results->steps[i].id, *mark = strchr(id, '#'), *slash;
-		char *base;
-		const char *one;
-
-		if (!mark || !(slash = strchr(mark, '/')))
-			continue;
-		base = xasprintf("%.*s%s", (int)(mark - id), id, slash);
-		one = base;
-		plan_extend(r->plan, &one, 1, atoi(mark + 1) - 1);
-		free(base);
-	}
+	for (int i = 0; i < r->results->step_count; i++)
+		plan_recall(r->plan, r->results->steps[i].id);
 }
 
 static int check_same_files(const struct runfolder *r, struct error *err)
@@ -409,10 +400,30 @@ static int check_same_plan(const struct runfolder *r, struct error *err)
 	return 0;
 }
 
+/* Everything but the journal; whose head says what must not have changed. */
+static int reload(struct runfolder *r, const char *spec_path, int write)
+{
+	struct error err;
+
+	r->spec = reload_spec(r->path, spec_path);
+	r->profile = r->spec ? reload_profile(r->path, r->spec) : NULL;
+	if (!r->profile)
+		return EXIT_USAGE;
+	r->only = xstrdup(head_text(r, "only"));
+	r->options.only = *r->only ? r->only : NULL;
+	r->options.destroy_data = json_is_true(json_object_get(r->results->head, "destroy"));
+	if ((!spec_path && check_same_files(r, &err) < 0) || reload_hosts(r, r->path, &err) < 0 ||
+	    build_plan(r, &err) < 0 || (!spec_path && check_same_plan(r, &err) < 0) ||
+	    (write && reload_launch(r, r->path, &err) < 0))
+		return fail_with(EXIT_USAGE, &err);
+	return 0;
+}
+
 int run_open(struct runfolder *r, const char *path, const char *spec_path, int write)
 {
 	struct error err;
 	size_t cut = 0;
+	int rc;
 
 	*r = (struct runfolder){ .path = xstrdup(path) };
 	if (write && !(r->journal = journal_open(path, &cut, &err)))
@@ -429,19 +440,16 @@ int run_open(struct runfolder *r, const char *path, const char *spec_path, int w
 			"%sassay: %d damaged lines are left out; their steps count as not "
 			"measured\n",
 			r->results->damage.data, r->results->damaged);
-	r->spec = reload_spec(path, spec_path);
-	r->profile = r->spec ? reload_profile(path, r->spec) : NULL;
-	if (!r->profile)
-		return EXIT_USAGE;
-	r->only = xstrdup(head_text(r, "only"));
-	r->options.only = *r->only ? r->only : NULL;
-	r->options.destroy_data = json_is_true(json_object_get(r->results->head, "destroy"));
-	if ((!spec_path && check_same_files(r, &err) < 0) || reload_hosts(r, path, &err) < 0 ||
-	    build_plan(r, &err) < 0 || (!spec_path && check_same_plan(r, &err) < 0) ||
-	    (write && reload_launch(r, path, &err) < 0))
-		return fail_with(EXIT_USAGE, &err);
-	replan_repeats(r);
-	return 0;
+	rc = reload(r, spec_path, write);
+	if (rc == 0)
+		replan_repeats(r);
+	return rc;
+}
+
+int run_open_head(struct runfolder *r, const char *path, struct results *head)
+{
+	*r = (struct runfolder){ .path = xstrdup(path), .results = head };
+	return reload(r, NULL, 0);
 }
 
 void run_judge(struct runfolder *r)

@@ -38,6 +38,9 @@ int run_create(struct runfolder *r, const struct arguments *a, const char *path)
  * journal's head. `write`: opens the journal for appending and locks it. 0 or the exit code.
  */
 int run_open(struct runfolder *r, const char *path, const char *spec_path, int write);
+/* The same of a run that still goes on: only the head of its journal was read, into `head`, which
+ * the run owns from now on. */
+int run_open_head(struct runfolder *r, const char *path, struct results *head);
 /* A text of started_by, "" when it is not there. */
 const char *run_started_by(const struct runfolder *r, const char *key);
 /* Judges what the results hold. */
