@@ -57,6 +57,7 @@ static void close_run(struct view *v)
 	telemetry_free(v->telemetry);
 	watch_release(&v->watch);
 	run_close(&v->run);
+	watch_init(&v->watch, v->path);
 	v->is_open = 0;
 }
 
@@ -92,7 +93,6 @@ static int open_run(struct view *v)
 	struct results *head = read_head(v->path);
 	int rc;
 
-	watch_init(&v->watch, v->path);
 	if (!head)
 		return 0;
 	rc = run_open_head(&v->run, v->path, head);
@@ -373,6 +373,7 @@ int cmd_watch(const struct arguments *a)
 	if (take_interval(&v, a->value[OPT_INTERVAL], &err) < 0)
 		return fail_with(EXIT_USAGE, &err);
 	follow_init(&v.follow, v.path);
+	watch_init(&v.watch, v.path);
 	rc = a->value[OPT_ONCE] ? once(&v) : follow_run(&v);
 	close_run(&v);
 	follow_release(&v.follow);

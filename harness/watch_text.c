@@ -418,7 +418,7 @@ void watch_render(const struct watch *w, int columns, int rows, struct text *out
 	if (s.locale)
 		old = uselocale(s.locale);
 	if (!w->plan) {
-		addf(&s, RANK_STATE, "%s has not begun yet: its journal is empty", w->run);
+		addf(&s, RANK_STATE, "%s has not begun yet: its journal has no head", w->run);
 	} else {
 		add_head(&s, w);
 		add_state(&s, w);
@@ -483,7 +483,7 @@ void watch_line(const struct watch *w, struct text *out)
 	if (w->plan)
 		line_of(w, &t);
 	else
-		text_addf(&t, "%s has not begun yet: its journal is empty", w->run);
+		text_addf(&t, "%s has not begun yet: its journal has no head", w->run);
 	text_add_printable(out, t.data);
 	text_add(out, "\n");
 	text_release(&t);

@@ -2,11 +2,14 @@
 #include "harness/event.h"
 #include "harness/watch.h"
 
+#include <fcntl.h>
 #include <locale.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -187,7 +190,8 @@ static void same(const char *name, const char *want, const struct text *got)
 {
 	if (strcmp(want, got->data) == 0)
 		return;
-	fprintf(stderr, "--- wanted\n%s--- got\n%s---\n", want, got->data); /* too long for cmocka */
+	fprintf(stderr, "--- wanted\n%s--- got\n%s---\n", want,
+		got->data); /* too long for cmocka */
 	fail_msg("%s", name);
 }
 
@@ -371,7 +375,267 @@ static const struct moment moments[] = {
 		5000,
 		1020,
 		"run1: s, profile p, 2 nodes\n"
-		"one, phase 1 of 2  [###-----------------------------------------------]    6%\n"
+		"one, phase 1 of 2  [########################################----------]   80%\n"
+		"4 of 5 steps\n"
+		"STOPPED: no controller runs; `assay resume run1` goes on\n"
+		"about 5 s left when it goes on\n"
+		"\n"
+		"nodes     2: 1 waiting, 1 done\n"
+		"\n"
+		"findings  3 pass, 0 fail, 1 inconclusive, 0 not measured\n"
+		"  ?     good value of n2: 50, wanted >= 40\n"
+		"\n"
+		"power     no telemetry in this run\n",
+		"[ 80%] one: 4 of 5 steps, stopped: no controller runs; `assay resume run1` goes "
+		"on\n",
+	},
+};
+
+static void a_screen_and_a_line_for_each_moment(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(moments); i++) {
+		const struct moment *m = &moments[i];
+		struct text out;
+		struct run r;
+
+		text_init(&out);
+		make(&r, "s", "n[1-2]");
+		feed(&r, m->journal);
+		watch_look(&r.watch, m->now, m->lock, 1, m->written);
+		if (r.watch.news)
+			watch_judge(&r.watch);
+		watch_render(&r.watch, 80, 24, &out);
+		same(m->name, m->screen, &out);
+		text_clear(&out);
+		watch_line(&r.watch, &out);
+		same(m->name, m->line, &out);
+		drop(&r);
+		text_release(&out);
+	}
+}
+
+static void an_empty_journal(void **state)
+{
+	struct watch w;
+	struct text out;
+
+	(void)state;
+	watch_init(&w, "run1");
+	watch_look(&w, 1000, LOCK_HELD, 0, 1000);
+	text_init(&out);
+	watch_render(&w, 80, 24, &out);
+	same("screen", "run1 has not begun yet: its journal has no head\n", &out);
+	text_clear(&out);
+	watch_json(&w, &out);
+	same("json",
+	     "{\"schema\":\"assay.watch/1\",\"run\":\"run1\",\"state\":\"empty\",\"t\":1000.0}\n",
+	     &out);
+	text_release(&out);
+}
+
+/* ---- one controller after another ---- */
+
+static void state_is(const struct run *r, const char *when, const char *want)
+{
+	struct text got;
+
+	text_init(&got);
+	text_add(&got, run_state_word(r->watch.state));
+	for (int i = 0; i < r->fleet->count; i++)
+		text_addf(&got, " %s", watch_node_word(r->watch.nodes[i].state));
+	same(when, want, &got);
+	text_release(&got);
+}
+
+static void a_run_is_resumed(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n[1-2]");
+	feed(&r, "hello n1|hello n2|start one/good/n1 1002|lost one/good/n2 gone|"
+		 "lost two/late/n2 gone");
+	watch_look(&r.watch, 1003, LOCK_HELD, 1, 1003);
+	state_is(&r, "before", "running running lost");
+	watch_look(&r.watch, 1004, LOCK_FREE, 0, 1003);
+	state_is(&r, "killed", "stopped waiting lost");
+	watch_look(&r.watch, 1005, LOCK_FREE, 0, 1003);
+	assert_int_equal(r.watch.remaining.done, 2);
+	watch_look(&r.watch, 1006, LOCK_HELD, 0, 1003);
+	state_is(&r, "resumed", "running waiting waiting");
+	assert_int_equal(r.watch.remaining.done, 0);
+	feed(&r, "hello n1|start one/good/n1 1007");
+	watch_look(&r.watch, 1007, LOCK_HELD, 1, 1007);
+	state_is(&r, "one is back", "running running waiting");
+	drop(&r);
+}
+
+/* The new controller's first lines may come with the look before its lock is seen. */
+static void its_first_lines_are_kept(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n[1-2]");
+	feed(&r, "hello n1|hello n2|start one/good/n1 1002");
+	watch_look(&r.watch, 1003, LOCK_FREE, 1, 1003);
+	watch_look(&r.watch, 1004, LOCK_FREE, 0, 1003);
+	feed(&r, "hello n2|start one/good/n2 1004");
+	watch_look(&r.watch, 1005, LOCK_FREE, 1, 1005);
+	watch_look(&r.watch, 1006, LOCK_HELD, 0, 1005);
+	state_is(&r, "taken over", "running waiting running");
+	drop(&r);
+}
+
+/* Where the lock of another machine cannot be seen, lines tell that somebody writes them. */
+static void a_lock_that_nobody_sees(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n1");
+	feed(&r, "hello n1");
+	watch_look(&r.watch, 1001, LOCK_FREE, 1, 1001);
+	state_is(&r, "first look", "stopped waiting");
+	feed(&r, "start one/good/n1 1002");
+	watch_look(&r.watch, 1002, LOCK_FREE, 1, 1002);
+	feed(&r, "value one/good/n1 50");
+	watch_look(&r.watch, 1003, LOCK_FREE, 1, 1003);
+	state_is(&r, "it grows", "running running");
+	feed(&r, "done one/good/n1|" N1_LATE);
+	watch_look(&r.watch, 1004, LOCK_FREE, 1, 1004);
+	state_is(&r, "all has ended", "running done");
+	watch_look(&r.watch, 1040, LOCK_FREE, 0, 1004);
+	state_is(&r, "and is quiet", "finished done");
+	drop(&r);
+}
+
+/* A controller whose clock is an hour ahead of ours. */
+static void clocks_differ(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n1");
+	r.results->started = 4600;
+	watch_look(&r.watch, 1000, LOCK_HELD, 1, 1000);
+	feed(&r, "hello n1|start one/good/n1 4602");
+	watch_look(&r.watch, 1002, LOCK_HELD, 1, 1002);
+	watch_look(&r.watch, 1007, LOCK_HELD, 0, 1002);
+	assert_true(watch_elapsed(&r.watch) > 5 && watch_elapsed(&r.watch) < 10);
+	assert_true(r.watch.remaining.left > 12 && r.watch.remaining.left < 18);
+	drop(&r);
+}
+
+/* ---- limits of the terminal ---- */
+
+static int columns_of(const char *line, size_t n)
+{
+	mbstate_t state = { 0 };
+	int columns = 0;
+
+	for (size_t len; n; line += len, n -= len) {
+		wchar_t wide;
+
+		len = mbrtowc(&wide, line, n, &state);
+		assert_true(len > 0 && len <= n);
+		assert_true(wcwidth(wide) > 0);
+		columns += wcwidth(wide);
+	}
+	return columns;
+}
+
+static void check_size(const struct run *r, int columns, int rows)
+{
+	struct text out;
+	int count = 0;
+
+	text_init(&out);
+	watch_render(&r->watch, columns, rows, &out);
+	for (const char *at = out.data, *end; (end = strchr(at, '\n')); at = end + 1, count++)
+		if (columns_of(at, (size_t)(end - at)) > columns)
+			fail_msg("%dx%d: a line too wide: %.*s", columns, rows, (int)(end - at),
+				 at);
+	if (count > rows || count < 1 || out.data[out.len - 1] != '\n')
+		fail_msg("%dx%d: %d lines\n%s", columns, rows, count, out.data);
+	text_release(&out);
+}
+
+/* What nodes say: an escape sequence, a C1 control, a mark that turns the text around. */
+#define HOSTILE "\033[2J \302\233 \342\200\256 \351\225\277\351\225\277 end"
+
+static void it_fits_whatever_the_size(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "\"\346\234\272\346\237\234\346\234\272\346\237\234\"", "n[1-2],x[1-9]");
+	feed(&r, "hello n1|hello n2|" N1_DONE N2_DONE "start two/late/n1 1010|"
+		 "lost one/good/x1 " HOSTILE "|died one/good/x2 " HOSTILE "|"
+		 "stuck one/good/x3 " HOSTILE);
+	watch_look(&r.watch, 1400, LOCK_UNKNOWN, 1, 1010);
+	watch_judge(&r.watch);
+	for (int columns = 1; columns < 120; columns++)
+		for (int rows = 1; rows < 30; rows++)
+			check_size(&r, columns, rows);
+	drop(&r);
+}
+
+static void what_matters_stays_longest(void **state)
+{
+	static const char want[] = "run1: s, profile p, 2 nodes\n"
+				   "two, phase 2 of 2  [##############---------------]   50%\n"
+				   "STOPPED: no controller runs; `assay resume run1` goes on\n"
+				   "failing   1: n2\n"
+				   "lost      1: n1: gone\n";
+	struct text out;
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n[1-2]");
+	feed(&r, "hello n1|hello n2|lost one/good/n1 gone|" N2_DONE);
+	watch_look(&r.watch, 1006, LOCK_FREE, 1, 1006);
+	watch_judge(&r.watch);
+	text_init(&out);
+	watch_render(&r.watch, 56, 5, &out);
+	same("five lines", want, &out);
+	text_release(&out);
+	drop(&r);
+}
+
+static void nothing_reaches_the_terminal(void **state)
+{
+	void (*const draw[])(const struct watch *, struct text *) = { watch_line, watch_json };
+	struct text out;
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n[1-2]");
+	/* The line format refuses what is no UTF-8; the rest comes through it. */
+	feed(&r, "hello n1|note n1 \033]0;x\007|died one/good/n1 \033[31m\302\233\177|"
+		 "lost one/good/n2 \033[2J|lost two/late/n2 \033[2J");
+	watch_look(&r.watch, 1006, LOCK_HELD, 1, 1006);
+	watch_judge(&r.watch);
+	text_init(&out);
+	watch_render(&r.watch, 80, 24, &out);
+	assert_non_null(strstr(out.data, "HOLE  good value of n1: it died: ?[31m???\n"));
+	assert_non_null(strstr(out.data, "lost      1: n2: ?[2J\n"));
+	for (size_t i = 0; i < ARRAY_SIZE(draw); i++)
+		draw[i](&r.watch, &out);
+	for (const char *at = out.data; *at; at++)
+		assert_true((unsigned char)*at >= 0x20 || *at == '\n');
+	assert_null(strstr(out.data, "\302\233"));
+	assert_null(strchr(out.data, '\177'));
+	text_release(&out);
+	drop(&r);
+}
+
+/* ---- many nodes ---- */
+
+static const char thousand[] =
+	"run1: s, profile p, 1024 nodes\n"
+	"one, phase 1 of 2  [###-----------------------------------------------]    6%\n"
 	"126 of 2048 steps, 6 of them without result, 961 running: one/good/n1024, ...\n"
 	"6 s so far, about 16 s left; newest event 0 s old\n"
 	"\n"
@@ -520,6 +784,42 @@ static void a_lock_is_seen(void **state)
 	free(path);
 }
 
+static void *let_go(void *fd)
+{
+	usleep(30000);
+	flock(*(int *)fd, LOCK_UN);
+	return NULL;
+}
+
+/* Who only looks does not keep a controller away; who stays does. */
+static void a_look_is_no_lock(void **state)
+{
+	char folder[] = "/tmp/assay-follow-XXXXXX", *path;
+	struct journal *j;
+	struct error err;
+	pthread_t thread;
+	size_t cut;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	path = xasprintf("%s/journal.jsonl", folder);
+	put_file(path, "");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	assert_null(journal_open(folder, &cut, &err));
+	assert_non_null(strstr(err.text, "belongs to a run that is still going on"));
+	assert_int_equal(pthread_create(&thread, NULL, let_go, &fd), 0);
+	j = journal_open(folder, &cut, &err);
+	assert_non_null(j);
+	pthread_join(thread, NULL);
+	journal_close(j);
+	close(fd);
+	remove(path);
+	rmdir(folder);
+	free(path);
+}
+
 /* ---- power ---- */
 
 static void tele(const char *folder, const char *node, double t, const char *series)
@@ -656,6 +956,7 @@ int main(void)
 		cmocka_unit_test(a_thousand_nodes),
 		cmocka_unit_test(a_file_is_followed),
 		cmocka_unit_test(a_lock_is_seen),
+		cmocka_unit_test(a_look_is_no_lock),
 		cmocka_unit_test(power_is_added_up),
 		cmocka_unit_test(a_long_tail),
 		cmocka_unit_test(members_for_programs),
