@@ -328,6 +328,8 @@ static int follow_run(struct view *v)
 	uv_walk(&v->loop, close_handle, NULL);
 	uv_run(&v->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&v->loop);
+	if (v->form == FORM_SCREEN && v->code >= 128)
+		putchar('\n'); /* behind the ^C of the terminal */
 	return v->code;
 }
 

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
@@ -21,16 +23,34 @@ void follow_release(struct follow *f)
 	free(f->path);
 }
 
+/* File systems that only this machine writes to; any other may be one that others share. */
+static int is_local(int fd)
+{
+	static const long types[] = {
+		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		F2FS_SUPER_MAGIC, TMPFS_MAGIC,     OVERLAYFS_SUPER_MAGIC,
+	};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if ((long)fs.f_type == types[i])
+			return 1;
+	return 0;
+}
+
 /*
  * Taken for a moment and shared, so that two who look do not see each other; a controller that
  * comes in that moment tries again (journal.c).
  */
-static enum journal_lock look_at_lock(int fd)
+static enum journal_lock look_at_lock(struct follow *f, int fd)
 {
 	if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
 		flock(fd, LOCK_UN);
-		return LOCK_FREE;
+		return f->was_held || is_local(fd) ? LOCK_FREE : LOCK_UNKNOWN;
 	}
+	f->was_held |= errno == EWOULDBLOCK;
 	return errno == EWOULDBLOCK ? LOCK_HELD : LOCK_UNKNOWN;
 }
 
@@ -89,7 +109,7 @@ enum follow_news follow_look(struct follow *f, void (*take)(void *arg, const cha
 		return FOLLOW_FAILED;
 	}
 	/* The lock first: who lets it go has written all before. */
-	f->lock = look_at_lock(fd);
+	f->lock = look_at_lock(f, fd);
 	if (fstat(fd, &st) < 0) {
 		error_sys(err, "cannot look at %s", f->path);
 		news = FOLLOW_FAILED;

@@ -9,7 +9,11 @@
 
 #include "harness/base/base.h"
 
-/* Whether someone holds the lock of the journal, which is whether a controller runs. */
+/*
+ * Whether someone holds the lock of the journal, which is whether a controller runs. Some network
+ * file systems keep locks to each machine (Lustre with localflock, NFS with local_lock), so a free
+ * one counts there only after it was seen held.
+ */
 enum journal_lock { LOCK_UNKNOWN, LOCK_FREE, LOCK_HELD };
 
 struct follow {
@@ -18,6 +22,7 @@ struct follow {
 	long long at;   /* behind the last whole line that was taken */
 	double written; /* when the file was changed last, by its own clock */
 	enum journal_lock lock;
+	int was_held;
 };
 
 void follow_init(struct follow *f, const char *run);

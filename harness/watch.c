@@ -222,7 +222,10 @@ static double there(const struct watch *w)
 	return w->now + w->ahead;
 }
 
-/* Whether the lock tells that nobody writes the journal. */
+/*
+ * Whether the lock tells that nobody writes the journal. A server of NFS does not see the locks of
+ * its clients, but it sees their lines.
+ */
 static int is_left(const struct watch *w)
 {
 	return w->lock == LOCK_FREE && w->unlocked_growth < UNSEEN_LOCK;

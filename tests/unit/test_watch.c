@@ -528,6 +528,76 @@ static void clocks_differ(void **state)
 	drop(&r);
 }
 
+/* Two nodes of two steps of 10 s: one letter a step, and the seconds that are left at 1005. */
+static const struct {
+	const char *name, *steps; /* w: waits, r: runs since 1002, l: since 900, d, f: has ended */
+	int done, running, failed, phase;
+	double left;
+} parts[] = {
+	{ "all is to come", "wwww", 0, 0, 0, 0, 20 },
+	{ "both run", "rrww", 0, 2, 0, 0, 17 },
+	{ "half is done", "dfww", 2, 0, 1, 1, 10 },
+	{ "one runs late", "dlww", 1, 1, 0, 0, 10 },
+	{ "one alone takes its own time", "dddr", 3, 1, 0, 1, 7 },
+	{ "all has ended", "dfdd", 4, 0, 1, 2, 0 },
+};
+
+static void what_remains(void **state)
+{
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n[1-2]");
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct step_state at[4] = { 0 };
+		struct remaining got;
+
+		for (int k = 0; k < 4; k++) {
+			char c = parts[i].steps[k];
+
+			at[k].running = c == 'r' || c == 'l';
+			at[k].ended = c == 'd' || c == 'f';
+			at[k].failed = c == 'f';
+			at[k].started = c == 'r' ? 1002 : c == 'l' ? 900 : 0;
+		}
+		got = plan_remaining(r.plan, at, 1005);
+		if (got.done != parts[i].done || got.running != parts[i].running ||
+		    got.failed != parts[i].failed || got.phase != parts[i].phase ||
+		    got.left != parts[i].left || got.total != 4)
+			fail_msg("%s: %d %d %d %d %g", parts[i].name, got.done, got.running,
+				 got.failed, got.phase, got.left);
+	}
+	drop(&r);
+}
+
+/* Ids as a journal may hold them, and where they stand in the plan; those it lacks leave it as it
+ * is. */
+static void repeats_are_recalled(void **state)
+{
+	static const struct {
+		const char *id;
+		int step, count;
+	} ids[] = {
+		{ "one/good/n1", 0, 2 },
+		{ "one/good#2/n1", 2, 3 },
+		{ "one/good#2/n1", 2, 3 },
+		{ "one/good#9/n1", -1, 4 },
+		{ "one/none#2/n1", -1, 4 },
+		{ "x#2/y", -1, 4 },
+		{ "#", -1, 4 },
+		{ "#/", -1, 4 },
+		{ "", -1, 4 },
+	};
+	struct run r;
+
+	(void)state;
+	make(&r, "s", "n1");
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		if (plan_recall(r.plan, ids[i].id) != ids[i].step || r.plan->count != ids[i].count)
+			fail_msg("%s: %d steps", ids[i].id, r.plan->count);
+	drop(&r);
+}
+
 /* ---- limits of the terminal ---- */
 
 static int columns_of(const char *line, size_t n)
@@ -615,7 +685,8 @@ static void nothing_reaches_the_terminal(void **state)
 	/* The line format refuses what is no UTF-8; the rest comes through it. */
 	feed(&r, "hello n1|note n1 \033]0;x\007|died one/good/n1 \033[31m\302\233\177|"
 		 "lost one/good/n2 \033[2J|lost two/late/n2 \033[2J");
-	watch_look(&r.watch, 1006, LOCK_HELD, 1, 1006);
+	r.watch.run = "\033[2Jrun";
+	watch_look(&r.watch, 1006, LOCK_FREE, 1, 1006);
 	watch_judge(&r.watch);
 	text_init(&out);
 	watch_render(&r.watch, 80, 24, &out);
@@ -902,7 +973,9 @@ static void a_long_tail(void **state)
 	command = xasprintf("mkdir %s/telemetry", folder);
 	assert_int_equal(system(command), 0);
 	for (int i = 0; i < 2000; i++)
-		tele(folder, "n1", 100, "{\"gpu0.power_w\":[1,100,1],\"gpu1.power_w\":[1,200,1]}");
+		tele(folder, "n1", i < 1000 ? 50 : 100,
+		     i < 1000 ? "{\"gpu0.power_w\":[1,900,1],\"gpu3.power_w\":[1,900,1]}"
+			      : "{\"gpu0.power_w\":[1,100,1],\"gpu1.power_w\":[1,200,1]}");
 	power_is(&r, folder, 0, "300 W of 2 gpus on 1 of 1 node");
 	drop(&r);
 	free(command);
@@ -950,6 +1023,8 @@ int main(void)
 		cmocka_unit_test(its_first_lines_are_kept),
 		cmocka_unit_test(a_lock_that_nobody_sees),
 		cmocka_unit_test(clocks_differ),
+		cmocka_unit_test(what_remains),
+		cmocka_unit_test(repeats_are_recalled),
 		cmocka_unit_test(it_fits_whatever_the_size),
 		cmocka_unit_test(what_matters_stays_longest),
 		cmocka_unit_test(nothing_reaches_the_terminal),
