@@ -1,15 +1,13 @@
 /*
- * watch_power.c - the newest power and temperatures, from the ends of RUN/telemetry/NODE.jsonl.
+ * watch_power.c - the newest power and temperatures, from RUN/telemetry/NODE.jsonl.
  *
- * A look costs a stat a node, and only what changed is read, and of that only the end. A window of
- * a node comes as several lines that may not all be there yet, so for each series the newest value
- * of the last two windows counts. What is older than a minute is not the power of now and counts
- * as nothing.
+ * A node tells a series when it moved, and each again after ten minutes, so the last value of each
+ * counts for that long, as long as the node tells anything at all. A look costs a stat a node, and
+ * only what was appended is read; the first time, only the end.
  */
 #include "harness/watch.h"
 
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,17 +15,23 @@
 #include <unistd.h>
 
 enum {
-	TAIL = 32 << 10, /* bytes: two windows of a node with hundreds of series */
-	OLD = 60,        /* seconds */
+	PIECE = 256 << 10, /* bytes that are read at once: ten minutes of a node at its most */
+	OLD = 60,          /* seconds without a line: what it told is not the power of now */
+	RETOLD = 660,      /* seconds after which a series that was not told again is gone */
+};
+
+/* The last that was told of one series. */
+struct told {
+	char *series;
+	double t, value;
 };
 
 struct source {
 	double written;
-	long long size;
-	double watts; /* NAN: it tells none */
-	int parts[PART_KIND_COUNT];
-	double celsius; /* NAN: it tells none */
-	char hottest[32];
+	long long size, at; /* at: behind the last whole line that was taken */
+	struct told *told;
+	int count;
+	double newest; /* time of the newest line, by the node's clock */
 };
 
 struct telemetry {
@@ -37,6 +41,46 @@ struct telemetry {
 	int next;
 };
 
+/* "gpu3.power_w": the name behind the last dot, and the kind of the part. */
+static const char *split_series(const char *series, int *kind)
+{
+	const char *dot = strrchr(series, '.');
+	char part[32];
+
+	*kind = PART_NODE;
+	if (!dot)
+		return "";
+	snprintf(part, sizeof(part), "%.*s", (int)(dot - series), series);
+	*kind = part_kind_of(part) >= 0 ? part_kind_of(part) : PART_NODE;
+	return dot + 1;
+}
+
+static int is_power(const char *series)
+{
+	int kind;
+
+	return !strcmp(split_series(series, &kind), "power_w");
+}
+
+static int is_heat(const char *series)
+{
+	int kind;
+
+	return !strcmp(split_series(series, &kind), "temperature_c") && kind == PART_GPU;
+}
+
+static void forget(struct source *s, int i)
+{
+	free(s->told[i].series);
+	s->told[i] = s->told[--s->count];
+}
+
+static void forget_all(struct source *s)
+{
+	while (s->count)
+		forget(s, 0);
+}
+
 struct telemetry *telemetry_new(const char *run, const struct fleet *f)
 {
 	struct telemetry *t = xcalloc(1, sizeof(*t));
@@ -44,8 +88,6 @@ struct telemetry *telemetry_new(const char *run, const struct fleet *f)
 	t->folder = xasprintf("%s/telemetry", run);
 	t->fleet = f;
 	t->sources = xcalloc((size_t)f->count, sizeof(*t->sources));
-	for (int i = 0; i < f->count; i++)
-		t->sources[i].watts = t->sources[i].celsius = NAN;
 	return t;
 }
 
@@ -53,105 +95,83 @@ void telemetry_free(struct telemetry *t)
 {
 	if (!t)
 		return;
+	for (int i = 0; i < t->fleet->count; i++) {
+		forget_all(&t->sources[i]);
+		free(t->sources[i].told);
+	}
 	free(t->folder);
 	free(t->sources);
 	free(t);
 }
 
-/* "gpu3.power_w": the name behind the dot, and the kind of the part; NULL if there is no dot. */
-static const char *split_series(const char *series, int *kind)
+/* [least, mean, most] of a window, or [value]: of power the mean, of heat the most. */
+static void take_series(struct source *s, double t, const char *series, json_t *v)
 {
-	const char *dot = strchr(series, '.');
-	char part[32];
+	json_t *one = json_array_get(v, json_array_size(v) == 1 ? 0 : is_power(series) ? 1 : 2);
+	int i = 0;
 
-	*kind = PART_NODE;
-	if (!dot)
-		return NULL;
-	snprintf(part, sizeof(part), "%.*s", (int)(dot - series), series);
-	*kind = part_kind_of(part) >= 0 ? part_kind_of(part) : PART_NODE;
-	return dot + 1;
-}
-
-static void take_series(struct source *s, const char *series, json_t *v)
-{
-	int kind;
-	const char *name = split_series(series, &kind);
-	json_t *mean = json_array_get(v, 1), *most = json_array_get(v, 2);
-	size_t n = name ? strlen(name) : 0;
-
-	if (n && !strcmp(name, "power_w") && json_is_number(mean)) {
-		s->watts = (isnan(s->watts) ? 0 : s->watts) + json_number_value(mean);
-		s->parts[kind]++;
-	}
-	if (kind != PART_GPU || strncmp(name, "temp", 4) != 0 || strcmp(name + n - 2, "_c") != 0 ||
-	    !json_is_number(most))
+	if (!json_is_number(one) || (!is_power(series) && !is_heat(series)))
 		return;
-	if (isnan(s->celsius) || json_number_value(most) > s->celsius) {
-		s->celsius = json_number_value(most);
-		snprintf(s->hottest, sizeof(s->hottest), "%.*s", (int)(name - series) - 1, series);
+	while (i < s->count && strcmp(s->told[i].series, series) != 0)
+		i++;
+	if (i == s->count) {
+		s->told = grow(s->told, (size_t)s->count, sizeof(*s->told));
+		s->told[s->count++] = (struct told){ .series = xstrdup(series) };
 	}
+	s->told[i].t = t;
+	s->told[i].value = json_number_value(one);
 }
 
-/* One line; 0 when it is of an older window, and all before it too. */
-static int take_line(struct source *s, const char *line, size_t n, double *newest, json_t *seen)
+static void take_tele(struct source *s, const struct event *ev)
+{
+	const char *series;
+	json_t *v;
+
+	s->newest = event_number(ev, "t");
+	json_object_foreach(json_object_get(ev->json, "v"), series, v)
+		take_series(s, s->newest, series, v);
+}
+
+/* A part that stopped to answer has no power that anybody knows. */
+static void take_mark(struct source *s, const struct event *ev)
+{
+	const char *part = event_text(ev, "part");
+	size_t n = strlen(part);
+
+	if (strcmp(event_text(ev, "what"), "away") != 0)
+		return;
+	for (int i = s->count - 1; i >= 0; i--)
+		if (!strncmp(s->told[i].series, part, n) && s->told[i].series[n] == '.')
+			forget(s, i);
+}
+
+static void take_line(struct source *s, const char *line, size_t n)
 {
 	struct error err;
 	struct event ev;
-	const char *series;
-	json_t *v;
-	int is_new = 1;
 
 	if (event_parse(line, n, &ev, &err) < 0)
-		return 1;
-	if (ev.kind == EV_TELE) {
-		double t = event_number(&ev, "t");
-
-		*newest = *newest > 0 ? *newest : t;
-		is_new = t > *newest - 1.5 * event_number(&ev, "w") || t == *newest;
-		if (is_new)
-			json_object_foreach(json_object_get(ev.json, "v"), series, v)
-			{
-				if (json_object_get(seen, series))
-					continue;
-				json_object_set_new(seen, series, json_true());
-				take_series(s, series, v);
-			}
-	}
+		return; /* also the rest of a line, where the reading began */
+	if (ev.kind == EV_TELE)
+		take_tele(s, &ev);
+	if (ev.kind == EV_MARK)
+		take_mark(s, &ev);
 	event_release(&ev);
-	return is_new;
 }
 
-/* Whole lines from the last one on backwards. */
-static void take_tail(struct source *s, const char *data, size_t n)
-{
-	const char *end = memrchr(data, '\n', n), *before;
-	json_t *seen = json_object();
-	double newest = 0;
-
-	for (int more = 1; more && end && end > data; end = before) {
-		before = memrchr(data, '\n', (size_t)(end - data));
-		/* The first line of what was read may be the rest of one; its checksum tells. */
-		more = take_line(s, before ? before + 1 : data,
-				 (size_t)(end - (before ? before + 1 : data)), &newest, seen);
-	}
-	json_decref(seen);
-}
-
-static void read_tail(struct source *s, const char *path, long long size)
+static void read_on(struct source *s, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *data;
+	char *data, *at, *end;
 	ssize_t n;
 
-	memset(s->parts, 0, sizeof(s->parts));
-	s->watts = s->celsius = NAN;
-	*s->hottest = '\0';
 	if (fd < 0)
 		return;
-	data = xcalloc(1, TAIL);
-	n = pread(fd, data, TAIL, size > TAIL ? (off_t)(size - TAIL) : 0);
-	if (n > 0)
-		take_tail(s, data, (size_t)n);
+	data = xcalloc(1, PIECE);
+	n = pread(fd, data, PIECE, (off_t)s->at);
+	for (at = data; n > 0 && (end = memchr(at, '\n', (size_t)(data + n - at))); at = end + 1)
+		take_line(s, at, (size_t)(end - at));
+	s->at += at - data;
 	free(data);
 	close(fd);
 }
@@ -165,8 +185,13 @@ static void look_at(struct telemetry *t, int node)
 
 	if (stat(path, &st) == 0) {
 		written = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec * 1e-9;
+		if (st.st_size < s->at)
+			forget_all(s);
+		/* What is older than a piece would only be told again. */
+		if (st.st_size < s->at || st.st_size - s->at > PIECE)
+			s->at = st.st_size > PIECE ? st.st_size - PIECE : 0;
 		if (written != s->written || st.st_size != s->size)
-			read_tail(s, path, st.st_size);
+			read_on(s, path);
 		s->written = written;
 		s->size = st.st_size;
 	}
@@ -176,18 +201,26 @@ static void look_at(struct telemetry *t, int node)
 static void add_source(const struct telemetry *t, int node, struct watch_power *out)
 {
 	const struct source *s = &t->sources[node];
+	int kind, tells = 0;
 
-	if (!isnan(s->watts)) {
-		out->nodes++;
-		out->watts += s->watts;
-		for (int k = 0; k < PART_KIND_COUNT; k++)
-			out->parts[k] += s->parts[k];
+	for (int i = 0; i < s->count; i++) {
+		const struct told *o = &s->told[i];
+
+		if (s->newest - o->t > RETOLD)
+			continue;
+		split_series(o->series, &kind);
+		if (is_power(o->series)) {
+			tells = 1;
+			out->watts += o->value;
+			out->parts[kind]++;
+		} else if (!*out->hottest || o->value > out->celsius) {
+			out->celsius = o->value;
+			snprintf(out->hottest, sizeof(out->hottest), "%s/%.*s",
+				 t->fleet->nodes[node].name, (int)strcspn(o->series, "."),
+				 o->series);
+		}
 	}
-	if (!isnan(s->celsius) && (!*out->hottest || s->celsius > out->celsius)) {
-		out->celsius = s->celsius;
-		snprintf(out->hottest, sizeof(out->hottest), "%s/%s", t->fleet->nodes[node].name,
-			 s->hottest);
-	}
+	out->nodes += tells;
 }
 
 void telemetry_look(struct telemetry *t, double now, double seconds, struct watch_power *out)

@@ -937,11 +937,11 @@ static void power_is_added_up(void **state)
 	power_is(&r, folder, 0, "no node has told anything yet");
 	tele(folder, "n3", 100, "{\"cpu0.clock_hz\":[1,2,3]}");
 	power_is(&r, folder, 0, "no node tells its power");
-	/* An old window, the one before, and a newest one that has come in part. */
-	tele(folder, "n1", 80, "{\"gpu0.power_w\":[1,9999,9999],\"gpu7.power_w\":[1,9999,9999]}");
-	tele(folder, "n1", 90, "{\"gpu0.power_w\":[1,8888,9999],\"gpu0.temperature_c\":[1,2,99]}");
-	tele(folder, "n1", 90, "{\"gpu1.power_w\":[300,400,500],\"gpu1.temperature_c\":[1,2,71]}");
-	tele(folder, "n1", 100, "{\"gpu0.power_w\":[1,600.4,700],\"gpu0.temperature_c\":[1,2,65]}");
+	/* What was not told again for too long, what did not move since, and what did. */
+	tele(folder, "n1", 100, "{\"gpu0.power_w\":[1,9999,9999],\"gpu7.power_w\":[1,9999,9999]}");
+	tele(folder, "n1", 790, "{\"gpu0.power_w\":[1,8888,9999],\"gpu0.temperature_c\":[1,2,99]}");
+	tele(folder, "n1", 790, "{\"gpu1.power_w\":[300,400,500],\"gpu1.temperature_c\":[1,2,71]}");
+	tele(folder, "n1", 800, "{\"gpu0.power_w\":[1,600.4,700],\"gpu0.temperature_c\":[1,2,65]}");
 	power_is(&r, folder, 0, "1.00 kW of 2 gpus on 1 of 3 nodes; hottest n1/gpu1, 71 C");
 	tele(folder, "n2", 5,
 	     "{\"socket0.power_w\":[1,150,200],\"gpu0.temperature_c\":[1,2,\"x\"]}");
@@ -961,6 +961,48 @@ static void power_is_added_up(void **state)
 	free(path);
 }
 
+/* What was told lasts while the file grows; a part that went away is not counted any more. */
+static void power_of_a_file_that_grows(void **state)
+{
+	char folder[] = "/tmp/assay-tele-XXXXXX", *command, *path, *line;
+	struct telemetry *t;
+	struct error err;
+	struct run r;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	make(&r, "s", "n1");
+	command = xasprintf("mkdir %s/telemetry", folder);
+	path = xasprintf("%s/telemetry/n1.jsonl", folder);
+	assert_int_equal(system(command), 0);
+	t = telemetry_new(folder, r.fleet);
+	tele(folder, "n1", 100, "{\"gpu0.power_w\":[100],\"gpu1.power_w\":[1,200,300]}");
+	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	assert_int_equal((int)r.watch.power.watts, 300);
+	tele(folder, "n1", 110, "{\"gpu1.power_w\":[250],\"gpu1.temperature_c\":[70]}");
+	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	assert_int_equal((int)r.watch.power.watts, 350);
+	assert_string_equal(r.watch.power.hottest, "n1/gpu1");
+	line = event_line(json_pack("{s:s,s:s,s:f,s:s,s:s,s:s}", "e", "mark", "at", "n1", "t",
+				    111.0, "part", "gpu1", "what", "away", "text", ""),
+			  &err);
+	add_file(path, line);
+	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	assert_int_equal((int)r.watch.power.watts, 100);
+	assert_string_equal(r.watch.power.hottest, "");
+	put_file(path, ""); /* and when it is another file, nothing of the old one */
+	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	assert_int_equal(r.watch.power.nodes, 0);
+	telemetry_free(t);
+	drop(&r);
+	free(line);
+	free(command);
+	command = xasprintf("rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+	free(command);
+	free(path);
+}
+
 /* A window that is longer than what is read of a file, as no agent writes it. */
 static void a_long_tail(void **state)
 {
@@ -972,9 +1014,9 @@ static void a_long_tail(void **state)
 	make(&r, "s", "n1");
 	command = xasprintf("mkdir %s/telemetry", folder);
 	assert_int_equal(system(command), 0);
-	for (int i = 0; i < 2000; i++)
-		tele(folder, "n1", i < 1000 ? 50 : 100,
-		     i < 1000 ? "{\"gpu0.power_w\":[1,900,1],\"gpu3.power_w\":[1,900,1]}"
+	for (int i = 0; i < 4000; i++)
+		tele(folder, "n1", i < 2000 ? 50 : 1000,
+		     i < 2000 ? "{\"gpu0.power_w\":[1,900,1],\"gpu3.power_w\":[1,900,1]}"
 			      : "{\"gpu0.power_w\":[1,100,1],\"gpu1.power_w\":[1,200,1]}");
 	power_is(&r, folder, 0, "300 W of 2 gpus on 1 of 1 node");
 	drop(&r);
@@ -1033,6 +1075,7 @@ int main(void)
 		cmocka_unit_test(a_lock_is_seen),
 		cmocka_unit_test(a_look_is_no_lock),
 		cmocka_unit_test(power_is_added_up),
+		cmocka_unit_test(power_of_a_file_that_grows),
 		cmocka_unit_test(a_long_tail),
 		cmocka_unit_test(members_for_programs),
 	};
