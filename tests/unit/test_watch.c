@@ -1014,9 +1014,9 @@ static void a_long_tail(void **state)
 	make(&r, "s", "n1");
 	command = xasprintf("mkdir %s/telemetry", folder);
 	assert_int_equal(system(command), 0);
-	for (int i = 0; i < 4000; i++)
-		tele(folder, "n1", i < 2000 ? 50 : 1000,
-		     i < 2000 ? "{\"gpu0.power_w\":[1,900,1],\"gpu3.power_w\":[1,900,1]}"
+	for (int i = 0; i < 6000; i++)
+		tele(folder, "n1", i < 4000 ? 50 : 1000,
+		     i < 4000 ? "{\"gpu0.power_w\":[1,900,1],\"gpu3.power_w\":[1,900,1]}"
 			      : "{\"gpu0.power_w\":[1,100,1],\"gpu1.power_w\":[1,200,1]}");
 	power_is(&r, folder, 0, "300 W of 2 gpus on 1 of 1 node");
 	drop(&r);
