@@ -1,5 +1,6 @@
 /* cmd_run.c - run and resume, with their progress on a terminal. */
-#include "harness/runfolder.h"
+#include "harness/drain.h"
+#include "harness/nodes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +78,30 @@ static void print_verdict(const struct report_input *in, int json)
 	text_release(&out);
 }
 
-static int finish(struct runfolder *r, enum control_end end, struct error *err, int json)
+/* RUN/hosts.pass and so on: one host list in one line, for --nodelist and --exclude. */
+static int write_host_lists(const struct runfolder *r, struct error *err)
 {
+	struct node_outcome *nodes = node_outcomes(r->fleet, r->plan, r->results, r->judgement);
+	int rc = 0;
+
+	for (int c = 0; c < NODE_CLASS_COUNT && rc == 0; c++) {
+		char *list = node_list(r->fleet, nodes, (enum node_class)c, NULL);
+		char *line = xasprintf("%s\n", list);
+		char *path = xasprintf("%s/hosts.%s", r->path, node_class_word((enum node_class)c));
+
+		rc = file_replace(path, line, strlen(line), err);
+		free(path);
+		free(line);
+		free(list);
+	}
+	free(nodes);
+	return rc;
+}
+
+static int finish(struct runfolder *r, enum control_end end, struct error *err,
+		  const struct arguments *a)
+{
+	int json = a->value[OPT_JSON] != NULL;
 	struct report_input in;
 
 	if (end == CONTROL_FAILED) {
@@ -97,9 +120,11 @@ static int finish(struct runfolder *r, enum control_end end, struct error *err, 
 			r->path);
 		return EXIT_INCOMPLETE;
 	}
-	if (write_reports(&in, err) < 0)
+	if (write_reports(&in, err) < 0 || write_host_lists(r, err) < 0)
 		return fail_with(EXIT_HARNESS, err);
 	print_verdict(&in, json);
+	if (a->value[OPT_DRAIN] || a->value[OPT_UNDRAIN])
+		drain_nodes(r, a->value[OPT_DRAIN] != NULL, a->value[OPT_UNDRAIN] != NULL);
 	return judgement_exit(r->judgement);
 }
 
@@ -122,10 +147,12 @@ static int has_work(struct runfolder *r)
 	return more > 0 || r->plan->count > before;
 }
 
-static int execute(struct runfolder *r, const struct arguments *a)
+static int execute(struct runfolder *r, const struct arguments *a, int again)
 {
 	int json = a->value[OPT_JSON] != NULL, quiet = a->value[OPT_QUIET] != NULL;
 	const char *root = json_string_value(json_object_get(r->results->head, "root"));
+	const char **srun = run_srun_options(r);
+	struct slurm_nodes *slurm = NULL;
 	struct display d = { .on_terminal = !json && !quiet && isatty(STDERR_FILENO) };
 	struct control c = {
 		.spec = r->spec,
@@ -139,26 +166,39 @@ static int execute(struct runfolder *r, const struct arguments *a)
 				    : root             ? root
 						       : "",
 			    .program = run_started_by(r, "program"),
-			    .ssh_config = run_started_by(r, "ssh_config") },
+			    .ssh_config = run_started_by(r, "ssh_config"),
+			    .srun = srun,
+			    .job = run_started_by(r, "job") },
 		.progress = show_progress,
 		.line = json ? show_line : NULL,
 		.arg = &d,
 	};
 	struct push *push = NULL;
 	struct error err;
-	enum control_end end;
+	enum control_end end = CONTROL_DONE;
 
 	if (*run_started_by(r, "push") && !(push = push_load(&err)))
 		return fail_with(EXIT_HARNESS, &err);
 	c.launch.push = push;
 	if (!c.launcher) {
+		free(srun);
 		error_set(&err, "%s was started by a launcher that this build lacks", r->path);
 		return fail_with(EXIT_HARNESS, &err);
 	}
-	end = has_work(r) ? control_run(&c, &err) : CONTROL_DONE;
+	if (has_work(r)) {
+		/* What a controller that was killed left on nodes would be in this one's way. */
+		if (again)
+			launch_sweep(c.launcher, &c.launch);
+		if (c.launcher->refuses)
+			c.launch.slurm = slurm = slurm_ask(r);
+		end = control_run(&c, &err);
+		launch_sweep(c.launcher, &c.launch);
+	}
 	end_display(&d);
 	push_free(push);
-	return finish(r, end, &err, json);
+	slurm_nodes_free(slurm);
+	free(srun);
+	return finish(r, end, &err, a);
 }
 
 int cmd_run(const struct arguments *a)
@@ -174,8 +214,16 @@ int cmd_run(const struct arguments *a)
 	}
 	l = launcher_find(a->value[OPT_LAUNCHER] ? a->value[OPT_LAUNCHER] : "local");
 	if (!l) {
-		error_set(&err, "unknown launcher '%s'; this build has: local, ssh, pretend",
+		error_set(&err, "unknown launcher '%s'; this build has: local, ssh, slurm, pretend",
 			  a->value[OPT_LAUNCHER]);
+		return fail_with(EXIT_USAGE, &err);
+	}
+	for (int i = 0; i < a->srun_count; i++)
+		if (launch_srun_option(a->srun[i], &err) < 0)
+			return fail_with(EXIT_USAGE, &err);
+	/* A part of the profile is no proof that a node is well again. */
+	if (a->value[OPT_UNDRAIN] && a->value[OPT_ONLY]) {
+		error_set(&err, "--undrain takes the whole profile; leave out --only");
 		return fail_with(EXIT_USAGE, &err);
 	}
 	rc = run_from_options(&r, a);
@@ -187,7 +235,7 @@ int cmd_run(const struct arguments *a)
 	if (rc == 0)
 		rc = run_create(&r, a, a->value[OPT_OUT]);
 	if (rc == 0)
-		rc = execute(&r, a);
+		rc = execute(&r, a, 0);
 	run_close(&r);
 	return rc;
 }
@@ -198,7 +246,7 @@ int cmd_resume(const struct arguments *a)
 	int rc = run_open(&r, a->words[0], NULL, 1);
 
 	if (rc == 0)
-		rc = execute(&r, a);
+		rc = execute(&r, a, 1);
 	run_close(&r);
 	return rc;
 }

@@ -1,8 +1,8 @@
 /*
  * expect.c - plays a plan in virtual time: how long, how much energy, how much power at the peak.
  *
- * The lower bound is what the busiest resource needs in all phases even if nothing ever waited: of a
- * node one of the things that steps occupy, of a rack the power that its feeds carry.
+ * The lower bound is what the busiest resource needs in all phases even if nothing ever waited: of
+ * a node one of the things that steps occupy, of a rack the power that its feeds carry.
  */
 #include "harness/schedule.h"
 

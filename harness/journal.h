@@ -65,6 +65,7 @@ struct results {
 	json_t *head;  /* the head event */
 	json_t *index; /* of step ids and names, by text */
 	json_t *strings;
+	json_t *hellos; /* version and commit of each agent that answered, by node */
 	struct step_result *steps;
 	int step_count;
 	const char **names; /* metrics and subjects */
@@ -98,6 +99,8 @@ int results_simulated(const struct results *r);
 const char *results_boot(const struct results *r, const char *node);
 /* Seconds that a node's clock is ahead of the controller's; 0 if it was never measured. */
 double results_ahead(const struct results *r, const char *node);
+/* Version and commit that the agent of this node said last, or NULL: none ever answered. */
+const char *results_hello(const struct results *r, const char *node);
 int results_step(const struct results *r, const char *id); /* index, or -1 */
 /* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
 int results_ended(const struct results *r, const char *id);

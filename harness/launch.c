@@ -10,13 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
+void launch_add(struct launch_words *w, const char *word)
+{
+	w->at = xrealloc(w->at, w->count + 2, sizeof(*w->at));
+	w->at[w->count++] = xstrdup(word);
+	w->at[w->count] = NULL;
+}
+
 static char **copy_words(const char *const *words, size_t count)
 {
-	char **copy = xcalloc(count + 1, sizeof(*copy));
+	struct launch_words w = { 0 };
 
 	for (size_t i = 0; i < count; i++)
-		copy[i] = xstrdup(words[i]);
-	return copy;
+		launch_add(&w, words[i]);
+	return w.at;
 }
 
 void launch_free(char **command)
@@ -50,11 +57,14 @@ static void add_quoted(struct text *t, const char *text)
 	text_add(t, "'");
 }
 
-static char *own_path(struct error *err)
+char *launch_program(const struct launch *launch, struct error *err)
 {
 	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	ssize_t n;
 
+	if (*launch->program)
+		return xstrdup(launch->program);
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	if (n < 0) {
 		error_sys(err, "cannot tell where this program is");
 		return NULL;
@@ -92,7 +102,7 @@ static char *remote_line(const struct launch *launch, const char *program, const
 static char **ssh(const struct launch *launch, const char *const *nodes, int count,
 		  struct error *err)
 {
-	char *program = *launch->program ? xstrdup(launch->program) : own_path(err), **command;
+	char *program = launch_program(launch, err), **command;
 	char *line;
 
 	(void)count;
@@ -126,12 +136,18 @@ static char **ssh(const struct launch *launch, const char *const *nodes, int cou
 	return command;
 }
 
+const char *launch_meaning(const struct launch_saying *table, size_t count, const char *noise)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strstr(noise, table[i].words))
+			return table[i].meaning;
+	return NULL;
+}
+
 /* ssh leaves with 255 for whatever went wrong; only its words tell what (OpenSSH 9, ssh(1)). */
 static const char *explain_ssh(int exit_code, const char *noise)
 {
-	static const struct {
-		const char *words, *meaning;
-	} table[] = {
+	static const struct launch_saying table[] = {
 		{ "Permission denied", "it refuses our login" },
 		{ "Host key verification failed", "its host key is not the one that is known" },
 		{ "Could not resolve", "its name is not known" },
@@ -145,31 +161,56 @@ static const char *explain_ssh(int exit_code, const char *noise)
 		{ "Bad configuration", "the ssh configuration is wrong" },
 	};
 
+	const char *meaning;
+
 	if (exit_code == 125)
 		return "assay could not be brought there";
 	if (exit_code == 127)
 		return "assay is not there (--program says where to look, --push brings it)";
 	if (exit_code == 126)
 		return "assay cannot be started there";
-	for (size_t i = 0; exit_code == 255 && i < ARRAY_SIZE(table); i++)
-		if (strstr(noise, table[i].words))
-			return table[i].meaning;
-	return exit_code == 255 ? "ssh failed, or the agent did" : NULL;
+	if (exit_code != 255)
+		return NULL;
+	meaning = launch_meaning(table, ARRAY_SIZE(table), noise);
+	return meaning ? meaning : "ssh failed, or the agent did";
 }
 
-const struct launcher launchers[] = {
-	{ "local", "this machine", 1, 0, 0, 20, 1, 0, local, NULL },
-	{ "ssh", "each host through ssh, without a password", 0, 0, 32, 20, 1, 0, ssh,
-	  explain_ssh },
-	{ "pretend", "many names for this machine, to try the harness", 0, 1, 0, 20, 1, 0, local,
-	  NULL },
-	{ 0 },
+static const struct launcher launcher_local = {
+	.name = "local",
+	.summary = "this machine",
+	.one_node = 1,
+	.together = 1,
+	.patience = 20,
+	.command = local,
+};
+
+static const struct launcher launcher_ssh = {
+	.name = "ssh",
+	.summary = "each host through ssh, without a password",
+	.window = 32,
+	.together = 1,
+	.patience = 20,
+	.command = ssh,
+	.explain = explain_ssh,
+};
+
+static const struct launcher launcher_pretend = {
+	.name = "pretend",
+	.summary = "many names for this machine, to try the harness",
+	.pretends = 1,
+	.together = 1,
+	.patience = 20,
+	.command = local,
+};
+
+const struct launcher *const launchers[] = {
+	&launcher_local, &launcher_ssh, &launcher_slurm, &launcher_pretend, NULL,
 };
 
 const struct launcher *launcher_find(const char *name)
 {
-	for (const struct launcher *l = launchers; l->name; l++)
-		if (!strcmp(l->name, name))
-			return l;
+	for (int i = 0; launchers[i]; i++)
+		if (!strcmp(launchers[i]->name, name))
+			return launchers[i];
 	return NULL;
 }

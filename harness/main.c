@@ -7,17 +7,19 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int cmd_agent(const struct arguments *a)
 {
-	const struct agent_options options = { a->value[OPT_NODE],
+	const char *variable = a->value[OPT_NODE_ENV];
+	const struct agent_options options = { variable ? getenv(variable) : a->value[OPT_NODE],
 					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "",
 					       a->value[OPT_PUSHED] != NULL };
 	struct error err;
 
-	if (!options.node) {
-		error_set(&err, "agent needs --node");
+	if (!options.node || !hostname_valid(options.node)) {
+		error_set(&err, "agent needs --node, or --node-env with a variable that is set");
 		return fail_with(EXIT_USAGE, &err);
 	}
 	return agent_main(&options);
@@ -127,8 +129,9 @@ const struct command commands[] = {
 			 " failed.",
 		.example = "assay run --spec my-node.yaml --profile quick -o run1",
 		.options = { OPT_SPEC, OPT_PROFILE, OPT_HOSTS, OPT_LAUNCHER, OPT_ONLY, OPT_SET,
-			     OPT_PROGRAM, OPT_PUSH, OPT_SSH_CONFIG, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON,
-			     OPT_QUIET, OPT_HELP },
+			     OPT_PROGRAM, OPT_PUSH, OPT_SSH_CONFIG, OPT_SRUN, OPT_DRAIN,
+			     OPT_UNDRAIN, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON, OPT_QUIET,
+			     OPT_HELP },
 		.run = cmd_run,
 	},
 	{
@@ -139,7 +142,7 @@ const struct command commands[] = {
 		.summary = "go on with a run that was cut off",
 		.about = "Replays the journal of a run and runs every step that has no end.",
 		.example = "assay resume run1",
-		.options = { OPT_ROOT, OPT_JSON, OPT_QUIET, OPT_HELP },
+		.options = { OPT_DRAIN, OPT_UNDRAIN, OPT_ROOT, OPT_JSON, OPT_QUIET, OPT_HELP },
 		.run = cmd_resume,
 	},
 	{
@@ -187,7 +190,7 @@ const struct command commands[] = {
 		.summary = "serve one node",
 		.about = "Started by launchers on each node.",
 		.example = "assay agent --node n1",
-		.options = { OPT_NODE, OPT_PUSHED, OPT_ROOT, OPT_HELP },
+		.options = { OPT_NODE, OPT_NODE_ENV, OPT_PUSHED, OPT_ROOT, OPT_HELP },
 		.run = cmd_agent,
 		.hidden = 1,
 	},

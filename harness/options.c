@@ -49,6 +49,12 @@ static int take(struct arguments *a, enum opt o, const char *value, struct error
 		a->sets[a->set_count++] = value;
 		return 0;
 	}
+	if (o == OPT_SRUN) {
+		if (a->srun_count == SETS_MOST)
+			return error_set(err, "more than %d times --srun", SETS_MOST);
+		a->srun[a->srun_count++] = value;
+		return 0;
+	}
 	if (a->value[o])
 		return error_set(err, "--%s is given twice", table[o].name);
 	a->value[o] = value ? value : "";

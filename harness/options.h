@@ -12,7 +12,8 @@
 	X(OPT_SPEC, "spec", "SPEC", "what was bought: a file, or a name from `assay spec list`")   \
 	X(OPT_PROFILE, "profile", "PROFILE", "which checks, how long: a file or a name")           \
 	X(OPT_HOSTS, "hosts", "LIST", "nodes: n[001-128], or @FILE; default: this machine")        \
-	X(OPT_LAUNCHER, "launcher", "NAME", "how agents get to the nodes: local, or pretend")      \
+	X(OPT_LAUNCHER, "launcher", "NAME",                                                        \
+	  "how agents get to the nodes: local, ssh, slurm, pretend")                               \
 	X(OPT_ONLY, "only", "CHECK,...", "leave out all other checks")                             \
 	X(OPT_SET, "set", "CHECK.KNOB=VALUE", "change a knob; may be given more than once")        \
 	X(OPT_OUT, "out", "PATH", "where the result goes: a new folder for run, else a file")      \
@@ -27,6 +28,12 @@
 	X(OPT_PUSH, "push", NULL, "bring assay to nodes that lack it; removed again")              \
 	X(OPT_PUSHED, "pushed", NULL, "remove the own file at the start (used by launchers)")      \
 	X(OPT_SSH_CONFIG, "ssh-config", "FILE", "configuration for ssh, in place of your own")     \
+	X(OPT_NODE_ENV, "node-env", "VARIABLE",                                                    \
+	  "where the name of the node stands (for launchers)")                                     \
+	X(OPT_SRUN, "srun", "OPTION",                                                              \
+	  "for srun: --srun=--partition=gpu; may be given more than once")                         \
+	X(OPT_DRAIN, "drain", NULL, "drain failed and lost nodes in Slurm, with the reason")       \
+	X(OPT_UNDRAIN, "undrain", NULL, "resume nodes that assay drained and that pass now")       \
 	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \
 	X(OPT_ONCE, "once", NULL, "show it one time and leave")                                    \
 	X(OPT_INTERVAL, "interval", "TIME", "between two lines: 10s; on a terminal 1s")            \
@@ -41,6 +48,8 @@ struct arguments {
 	const char *value[OPTION_COUNT]; /* "" for a switch that was given, NULL if not given */
 	const char *sets[SETS_MOST];
 	int set_count;
+	const char *srun[SETS_MOST + 1]; /* ends with NULL */
+	int srun_count;
 	const char *words[WORDS_MOST];
 	int word_count;
 };

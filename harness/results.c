@@ -22,6 +22,7 @@ struct results *results_new(void)
 	r->boots = json_object();
 	r->clocks = json_object();
 	r->strings = json_array();
+	r->hellos = json_object();
 	text_init(&r->damage);
 	return r;
 }
@@ -35,6 +36,7 @@ void results_free(struct results *r)
 	json_decref(r->boots);
 	json_decref(r->clocks);
 	json_decref(r->strings);
+	json_decref(r->hellos);
 	text_release(&r->damage);
 	free(r->steps);
 	free(r->names);
@@ -259,11 +261,6 @@ int results_simulated(const struct results *r)
 	return r->doubles || json_is_true(json_object_get(r->head, "simulated"));
 }
 
-static void add_hello(struct results *r, const struct event *ev)
-{
-	json_object_set_new(r->boots, ev->at, json_string(event_text(ev, "boot")));
-}
-
 static void add_clock(struct results *r, const struct event *ev)
 {
 	json_object_set_new(r->clocks, ev->at, json_real(event_number(ev, "offset")));
@@ -285,6 +282,20 @@ static void add_head(struct results *r, const struct event *ev)
 {
 	if (!r->head)
 		r->head = json_incref(ev->json);
+}
+
+static void add_hello(struct results *r, const struct event *ev)
+{
+	char *said = xasprintf("%s (%s)", event_text(ev, "version"), event_text(ev, "commit"));
+
+	json_object_set_new(r->hellos, ev->at, json_string(said));
+	json_object_set_new(r->boots, ev->at, json_string(event_text(ev, "boot")));
+	free(said);
+}
+
+const char *results_hello(const struct results *r, const char *node)
+{
+	return json_string_value(json_object_get(r->hellos, node));
 }
 
 void results_add(struct results *r, const struct event *ev)

@@ -5,6 +5,7 @@
 #include "harness/version.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,26 @@ static int load_hosts(const char *text, struct hostlist *list, struct error *err
 	return rc;
 }
 
+/* --hosts, or the nodes that the launcher has from elsewhere. */
+static int find_hosts(struct runfolder *r, const struct arguments *a, struct error *err)
+{
+	const struct launcher *l =
+		a->value[OPT_LAUNCHER] ? launcher_find(a->value[OPT_LAUNCHER]) : NULL;
+	const char *list = a->value[OPT_HOSTS];
+
+	if (list || !l || !l->hosts_from)
+		return load_hosts(list, &r->hosts, err);
+	list = getenv(l->hosts_from);
+	if (!list)
+		return error_set(err,
+				 "--hosts is missing, and %s, which names the nodes of an "
+				 "allocation, is not set",
+				 l->hosts_from);
+	if (load_hosts(list, &r->hosts, err) < 0)
+		return error_prefix(err, "%s: ", l->hosts_from);
+	return 0;
+}
+
 static int build_plan(struct runfolder *r, struct error *err)
 {
 	r->fleet = fleet_build(r->spec, &r->hosts, err);
@@ -184,7 +205,7 @@ int run_from_options(struct runfolder *r, const struct arguments *a)
 		return fail_with(EXIT_USAGE, &err);
 	}
 	r->options.destroy_data = a->value[OPT_DESTROY] != NULL;
-	if (load_hosts(a->value[OPT_HOSTS], &r->hosts, &err) < 0 || build_plan(r, &err) < 0)
+	if (find_hosts(r, a, &err) < 0 || build_plan(r, &err) < 0)
 		return fail_with(EXIT_USAGE, &err);
 	r->results = results_new();
 	return 0;
@@ -266,7 +287,8 @@ static const char *value_or(const struct arguments *a, enum opt option, const ch
 static int write_launch(struct runfolder *r, const struct arguments *a, const char *path,
 			struct error *err)
 {
-	char *file = xasprintf("%s/launch.json", path), *text;
+	char *file = xasprintf("%s/launch.json", path), *text, job[32];
+	json_t *srun = json_array();
 	int rc;
 
 	r->started_by = json_object();
@@ -277,6 +299,11 @@ static int write_launch(struct runfolder *r, const struct arguments *a, const ch
 	json_object_set_new(r->started_by, "ssh_config",
 			    event_string(value_or(a, OPT_SSH_CONFIG, ""), 4096));
 	json_object_set_new(r->started_by, "push", json_string(a->value[OPT_PUSH] ? "yes" : ""));
+	for (int i = 0; i < a->srun_count; i++)
+		json_array_append_new(srun, event_string(a->srun[i], 4096));
+	json_object_set_new(r->started_by, "srun", srun);
+	snprintf(job, sizeof(job), "assay-%08x%08x", randombytes_random(), randombytes_random());
+	json_object_set_new(r->started_by, "job", json_string(job));
 	text = json_dumps(r->started_by, JSON_INDENT(1));
 	rc = file_replace(file, text, strlen(text), err);
 	free(text);
@@ -289,6 +316,18 @@ const char *run_started_by(const struct runfolder *r, const char *key)
 	const char *s = json_string_value(json_object_get(r->started_by, key));
 
 	return s ? s : "";
+}
+
+const char **run_srun_options(const struct runfolder *r)
+{
+	json_t *list = json_object_get(r->started_by, "srun");
+	const char **words = xcalloc(json_array_size(list) + 1, sizeof(*words));
+	size_t count = 0;
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (json_is_string(json_array_get(list, i)))
+			words[count++] = json_string_value(json_array_get(list, i));
+	return words;
 }
 
 int run_create(struct runfolder *r, const struct arguments *a, const char *path)

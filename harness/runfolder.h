@@ -25,7 +25,7 @@ struct runfolder {
 	struct judgement *judgement;
 	char *only; /* owns options.only of an old run */
 	/* RUN/launch.json: how agents are started, so that resume goes on the same way. */
-	json_t *started_by; /* launcher, program, ssh_config; owned */
+	json_t *started_by; /* launcher, program, ssh_config, srun, job; owned */
 };
 
 /* Spec, profile, hosts and plan from options. 0 or the exit code, with everything said on stderr.
@@ -41,6 +41,8 @@ int run_open(struct runfolder *r, const char *path, const char *spec_path, int w
 /* The same of a run that still goes on: only the head of its journal was read, into `head`, which
  * the run owns from now on. */
 int run_open_head(struct runfolder *r, const char *path, struct results *head);
+/* The options for srun that the run was started with; to be freed, not its words. */
+const char **run_srun_options(const struct runfolder *r);
 /* A text of started_by, "" when it is not there. */
 const char *run_started_by(const struct runfolder *r, const char *key);
 /* Judges what the results hold. */

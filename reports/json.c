@@ -3,6 +3,8 @@
  */
 #include "reports/report.h"
 
+#include "harness/nodes.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -99,6 +101,29 @@ static json_t *waivers(const struct spec *s)
 	return list;
 }
 
+/* The classes are disjoint: their numbers add up to `expected`. */
+static json_t *nodes(const struct report_input *in)
+{
+	struct node_outcome *of = node_outcomes(in->fleet, in->plan, in->results, in->judgement);
+	json_t *o, *hosts = json_object();
+	int answered = 0, count;
+
+	for (int i = 0; i < in->fleet->count; i++)
+		answered += of[i].hello != NULL;
+	o = json_pack("{s:i, s:i}", "expected", in->fleet->count, "answered", answered);
+	for (int c = 0; c < NODE_CLASS_COUNT; c++) {
+		const char *word = node_class_past((enum node_class)c);
+		char *list = node_list(in->fleet, of, (enum node_class)c, &count);
+
+		json_object_set_new(o, word, json_integer(count));
+		json_object_set_new(hosts, word, json_string(list));
+		free(list);
+	}
+	json_object_set_new(o, "hosts", hosts);
+	free(of);
+	return o;
+}
+
 struct listing {
 	const struct report_input *in;
 	json_t *list;
@@ -150,6 +175,7 @@ void report_json(const struct report_input *in, struct text *out)
 	json_object_set_new(root, "started", json_string(started));
 	json_object_set_new(root, "ended", json_string(ended));
 	json_object_set_new(root, "coverage", coverage(in->judgement));
+	json_object_set_new(root, "nodes", nodes(in));
 	json_object_set_new(root, "findings", findings);
 	json_object_set_new(root, "suspects", json_array());
 	json_object_set_new(root, "waivers", waivers(in->spec));

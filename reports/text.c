@@ -3,6 +3,8 @@
  */
 #include "reports/matrix.h"
 
+#include "harness/nodes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +91,26 @@ static void print_header(const struct report_input *in, struct text *out)
 	if (out->data[out->len - 1] == ',')
 		out->data[--out->len] = '\0';
 	text_add(out, "\n");
+}
+
+/* Which nodes came out how, as lists that schedulers take. */
+static void print_nodes(const struct report_input *in, struct text *out)
+{
+	struct node_outcome *of;
+
+	if (in->fleet->count < 2)
+		return;
+	of = node_outcomes(in->fleet, in->plan, in->results, in->judgement);
+	for (int c = 0; c < NODE_CLASS_COUNT; c++) {
+		int count;
+		char *list = node_list(in->fleet, of, (enum node_class)c, &count);
+
+		if (count)
+			text_addf(out, "  %-9s %d: %s\n", node_class_past((enum node_class)c),
+				  count, list);
+		free(list);
+	}
+	free(of);
 }
 
 static void print_one(struct text *out, const struct finding *f)
@@ -536,6 +558,7 @@ static void print_absent(const struct report_input *in, struct text *out)
 void report_text(const struct report_input *in, struct text *out)
 {
 	print_header(in, out);
+	print_nodes(in, out);
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
 		print_section(in, &sections[i], out);
 	print_figures(in, out);
