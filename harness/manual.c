@@ -63,7 +63,9 @@ int cmd_manual(const struct arguments *a)
 	       "the harness itself failed\n");
 	printf(".SH FILES\n.TP\nRUN/journal.jsonl\nall that was measured, one JSON line an event\n"
 	       ".TP\nRUN/spec.yaml, RUN/profile.yaml\nas used, with everything they extend\n"
-	       ".TP\nRUN/report.*\nthe reports\n");
+	       ".TP\nRUN/report.*\nthe reports\n"
+	       ".TP\nRUN/hosts.pass, RUN/hosts.fail, RUN/hosts.lost, RUN/hosts.incomplete\n"
+	       "nodes by their outcome, one host list each\n");
 	return 0;
 }
 

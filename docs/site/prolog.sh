@@ -4,7 +4,7 @@
 #   Prolog=/usr/share/doc/assay/site/prolog.sh
 #   Epilog=/usr/share/doc/assay/site/epilog.sh
 #
-# Slurm drains a node whose Prolog or Epilog does not leave with 0, and runs the job elsewhere. So only
+# Slurm drains a node whose Prolog or Epilog does not leave with 0, and queues the job again. So only
 # a verdict of `rejected` leaves with 1 here: what could not be measured, or a harness that could not
 # go on, is a matter for the log and not for the node. No command of Slurm is used, as it asks of such
 # scripts. The run folder of a node that was rejected stays; all others are removed.

@@ -187,7 +187,10 @@ ended frozen 3
 check "three are lost" test "$(cat frozen/hosts.lost)" = 'n[2-4]'
 check "silence is named" grep -q 'gives no sign of life' frozen/report.txt
 check "the job of the frozen agent is ended" within 30 bash -c "[ -z \"\$(squeue -h -w n2)\" ]"
-check "nothing of it is left" within 20 test -z "$(lab_of 2 'assay agent')"
+none_of() {
+	[ -z "$(lab_of "$@")" ]
+}
+check "nothing of it is left" within 20 none_of 2 'assay agent'
 for n in 3 4; do lab_crash $n; done
 for n in 3 4; do lab_node $n; done
 scancel -u "$(id -un)" 2>/dev/null
