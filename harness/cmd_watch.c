@@ -34,8 +34,8 @@ struct view {
 	struct follow follow;
 	struct runfolder run;
 	struct watch watch;
-	struct telemetry *telemetry;
-	int is_open; /* run, watch and telemetry are filled */
+	struct power_meter *meter;
+	int is_open; /* run, watch and meter are filled */
 	int missed;  /* looks in a row that failed */
 	double judged, judge_took;
 	enum form form;
@@ -54,7 +54,7 @@ static void close_run(struct view *v)
 {
 	if (!v->is_open)
 		return;
-	telemetry_free(v->telemetry);
+	power_meter_free(v->meter);
 	watch_release(&v->watch);
 	run_close(&v->run);
 	watch_init(&v->watch, v->path);
@@ -102,7 +102,7 @@ static int open_run(struct view *v)
 	}
 	watch_begin(&v->watch, v->run.spec, v->run.profile, v->run.fleet, v->run.plan,
 		    v->run.results);
-	v->telemetry = telemetry_new(v->path, v->run.fleet);
+	v->meter = power_meter_new(v->path, v->run.fleet);
 	v->is_open = 1;
 	return 0;
 }
@@ -171,8 +171,8 @@ static int look(struct view *v, int at_once)
 	watch_look(&v->watch, clock_wall(), v->follow.lock, news == FOLLOW_GREW, v->follow.written);
 	if (v->is_open) {
 		judge_sometimes(v, at_once);
-		telemetry_look(v->telemetry, v->watch.now, at_once ? 0 : POLL_SECONDS / 10.0,
-			       &v->watch.power);
+		power_meter_look(v->meter, v->watch.now, at_once ? 0 : POLL_SECONDS / 10.0,
+				 &v->watch.power);
 	}
 	return check_unborn(v);
 }

@@ -130,14 +130,14 @@ void watch_json(const struct watch *w, struct text *out);
 
 /* ---- power, from RUN/telemetry/NODE.jsonl ---- */
 
-struct telemetry;
-struct telemetry *telemetry_new(const char *run, const struct fleet *f);
-void telemetry_free(struct telemetry *t);
+struct power_meter;
+struct power_meter *power_meter_new(const char *run, const struct fleet *f);
+void power_meter_free(struct power_meter *t);
 /*
  * Looks at the files of some nodes, the next ones each time, for at most `seconds` (0: at all), and
  * reads the ends of those that changed. Adds up what was told lately.
  */
-void telemetry_look(struct telemetry *t, double now, double seconds, struct watch_power *out);
+void power_meter_look(struct power_meter *t, double now, double seconds, struct watch_power *out);
 
 /* ---- private to watch*.c ---- */
 

@@ -34,7 +34,7 @@ struct source {
 	double newest; /* time of the newest line, by the node's clock */
 };
 
-struct telemetry {
+struct power_meter {
 	char *folder;
 	const struct fleet *fleet;
 	struct source *sources; /* one a node */
@@ -81,9 +81,9 @@ static void forget_all(struct source *s)
 		forget(s, 0);
 }
 
-struct telemetry *telemetry_new(const char *run, const struct fleet *f)
+struct power_meter *power_meter_new(const char *run, const struct fleet *f)
 {
-	struct telemetry *t = xcalloc(1, sizeof(*t));
+	struct power_meter *t = xcalloc(1, sizeof(*t));
 
 	t->folder = xasprintf("%s/telemetry", run);
 	t->fleet = f;
@@ -91,7 +91,7 @@ struct telemetry *telemetry_new(const char *run, const struct fleet *f)
 	return t;
 }
 
-void telemetry_free(struct telemetry *t)
+void power_meter_free(struct power_meter *t)
 {
 	if (!t)
 		return;
@@ -176,7 +176,7 @@ static void read_on(struct source *s, const char *path)
 	close(fd);
 }
 
-static void look_at(struct telemetry *t, int node)
+static void look_at(struct power_meter *t, int node)
 {
 	struct source *s = &t->sources[node];
 	char *path = xasprintf("%s/%s.jsonl", t->folder, t->fleet->nodes[node].name);
@@ -198,7 +198,7 @@ static void look_at(struct telemetry *t, int node)
 	free(path);
 }
 
-static void add_source(const struct telemetry *t, int node, struct watch_power *out)
+static void add_source(const struct power_meter *t, int node, struct watch_power *out)
 {
 	const struct source *s = &t->sources[node];
 	int kind, tells = 0;
@@ -223,7 +223,7 @@ static void add_source(const struct telemetry *t, int node, struct watch_power *
 	out->nodes += tells;
 }
 
-void telemetry_look(struct telemetry *t, double now, double seconds, struct watch_power *out)
+void power_meter_look(struct power_meter *t, double now, double seconds, struct watch_power *out)
 {
 	double until = clock_now() + seconds;
 

@@ -910,16 +910,16 @@ static void tele(const char *folder, const char *node, double t, const char *ser
 
 static void power_is(struct run *r, const char *folder, double later, const char *want)
 {
-	struct telemetry *t = telemetry_new(folder, r->fleet);
+	struct power_meter *t = power_meter_new(folder, r->fleet);
 	struct text got;
 
 	text_init(&got);
 	r->watch.now = clock_wall() + later;
-	telemetry_look(t, r->watch.now, 0, &r->watch.power);
+	power_meter_look(t, r->watch.now, 0, &r->watch.power);
 	watch_power_text(&r->watch, &got);
 	same("power", want, &got);
 	text_release(&got);
-	telemetry_free(t);
+	power_meter_free(t);
 }
 
 static void power_is_added_up(void **state)
@@ -965,7 +965,7 @@ static void power_is_added_up(void **state)
 static void power_of_a_file_that_grows(void **state)
 {
 	char folder[] = "/tmp/assay-tele-XXXXXX", *command, *path, *line;
-	struct telemetry *t;
+	struct power_meter *t;
 	struct error err;
 	struct run r;
 
@@ -975,25 +975,25 @@ static void power_of_a_file_that_grows(void **state)
 	command = xasprintf("mkdir %s/telemetry", folder);
 	path = xasprintf("%s/telemetry/n1.jsonl", folder);
 	assert_int_equal(system(command), 0);
-	t = telemetry_new(folder, r.fleet);
+	t = power_meter_new(folder, r.fleet);
 	tele(folder, "n1", 100, "{\"gpu0.power_w\":[100],\"gpu1.power_w\":[1,200,300]}");
-	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	power_meter_look(t, clock_wall(), 1, &r.watch.power);
 	assert_int_equal((int)r.watch.power.watts, 300);
 	tele(folder, "n1", 110, "{\"gpu1.power_w\":[250],\"gpu1.temperature_c\":[70]}");
-	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	power_meter_look(t, clock_wall(), 1, &r.watch.power);
 	assert_int_equal((int)r.watch.power.watts, 350);
 	assert_string_equal(r.watch.power.hottest, "n1/gpu1");
 	line = event_line(json_pack("{s:s,s:s,s:f,s:s,s:s,s:s}", "e", "mark", "at", "n1", "t",
 				    111.0, "part", "gpu1", "what", "away", "text", ""),
 			  &err);
 	add_file(path, line);
-	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	power_meter_look(t, clock_wall(), 1, &r.watch.power);
 	assert_int_equal((int)r.watch.power.watts, 100);
 	assert_string_equal(r.watch.power.hottest, "");
 	put_file(path, ""); /* and when it is another file, nothing of the old one */
-	telemetry_look(t, clock_wall(), 1, &r.watch.power);
+	power_meter_look(t, clock_wall(), 1, &r.watch.power);
 	assert_int_equal(r.watch.power.nodes, 0);
-	telemetry_free(t);
+	power_meter_free(t);
 	drop(&r);
 	free(line);
 	free(command);
