@@ -218,6 +218,7 @@ static int functions_find(struct cuda_state *s)
 	optional_find(s, "cuDevicePrimaryCtxGetState", 7000, &s->primary_state);
 	optional_find(s, "cuDevicePrimaryCtxSetFlags", 11000, &s->primary_flags);
 	optional_find(s, "cuFuncGetAttribute", 2020, &s->function_attribute);
+	optional_find(s, "cuTensorMapEncodeTiled", 12000, &s->cuda.TensorMapEncodeTiled);
 	return 0;
 }
 
@@ -495,7 +496,9 @@ int gpu_launch(struct gpu_context *g, CUstream stream, const char *name, unsigne
 	       unsigned threads, void **args, struct error *err)
 {
 	CUfunction function = gpu_function(g, name, err);
-	unsigned shared = strncmp(name, "gemm_", 5) ? 0 : DEVICE_GEMM_SHARED;
+	unsigned shared = strncmp(name, "gemm_", 5) ? 0
+			  : strstr(name, "_wgmma")  ? DEVICE_WGMMA_SHARED
+						    : DEVICE_GEMM_SHARED;
 
 	if (!function)
 		return -1;

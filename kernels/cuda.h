@@ -73,6 +73,7 @@
 #define CUDA_POINTER(name, abi) PFN_cu##name##_v##abi name;
 struct cuda {
 	CUDA_FUNCTIONS(CUDA_POINTER)
+	PFN_cuTensorMapEncodeTiled_v12000 TensorMapEncodeTiled; /* NULL: older than 12.0 */
 	void *library;
 	int version; /* of the driver: 13000 */
 };

@@ -183,6 +183,8 @@ struct gpu_wrong {
 	enum gpu_again same_gpu, other_gpu; /* the work repeated on this and on another GPU */
 };
 
+enum { GPU_ENGINE = 320, GPU_DOUBT = 320 };
+
 /* Multiplies `size` x `size` matrices for windows of `window` seconds, synchronised at each end. */
 struct gpu_burn {
 	int gpu, other; /* other: where a mismatch is repeated, -1: nowhere */
@@ -194,6 +196,7 @@ struct gpu_burn {
 	double rest; /* power steps: after each `step` seconds of work so many without; 0: none */
 	double step;
 	int with_cublaslt; /* multiply by cuBLASLt where it is installed; verification is ours */
+	int with_wgmma;    /* else on Hopper by our own kernels, wgmma instead of mma.sync */
 	uint64_t seed;
 	int (*each)(void *arg, int window); /* after each window; not 0 ends the work */
 	void *arg;
@@ -205,7 +208,12 @@ struct gpu_burn {
 	double took, verifying; /* seconds on the device, and those of them spent verifying */
 	uint64_t digest; /* of the result of the random data: equal wherever this image runs on this
 			    model */
-	char engine[64]; /* "own sm_90" or "cuBLASLt 13.0.2" */
+	char engine[GPU_ENGINE]; /* "own wgmma sm_90a" or "cuBLASLt 13.0.2"; more in brackets */
+	char doubt[GPU_DOUBT]; /* our own wgmma gave wrong products before the burn: what came of it
+				  and what it means; "" if not */
+	uint64_t proof; /* digest of the product by which wgmma was proved; 0: none, or it was not
+			   the same twice */
+	int proof_size;
 	int kept;
 	struct gpu_wrong first[8];
 };

@@ -385,10 +385,22 @@ static void make_goldens(struct burn *b)
 					       b->gemm.sets[i].seed_b, b->gemm.weights, threads);
 }
 
+/* What was wrong by mma.sync, too, is the GPU's fault: it counts like any wrong element. */
+static void tell_engine(struct burn *b)
+{
+	struct gpu_burn *job = b->job;
+
+	snprintf(job->engine, sizeof(job->engine), "%s", b->gemm.engine);
+	gemm_doubt(&b->gemm, job->doubt, sizeof(job->doubt));
+	job->proof = b->gemm.proof.digest;
+	job->proof_size = b->gemm.proof.n;
+	job->wrong += (uint64_t)b->gemm.proof.wrong_by_mma;
+}
+
 static int run(struct burn *b, struct error *err)
 {
+	tell_engine(b);
 	make_goldens(b);
-	snprintf(b->job->engine, sizeof(b->job->engine), "%s", b->gemm.engine);
 	if (calibrate(b, err) < 0 || run_windows(b, err) < 0)
 		return -1;
 	b->job->digest = b->sets[0].reference;
@@ -405,13 +417,16 @@ int gpu_burn_run(struct machine *m, struct gpu_burn *job, const struct gpu_patie
 					.n = job->size,
 					.seed = job->seed,
 					.with_cublaslt = job->with_cublaslt,
+					.kernel = job->with_wgmma ? GEMM_PROVED : GEMM_MMA,
 					.only_set = -1 };
 	int rc;
 
 	job->done = job->kept = 0;
 	job->gemms = job->verified = job->wrong = job->not_finite = job->digest = 0;
 	job->took = job->verifying = 0;
-	job->engine[0] = '\0';
+	job->engine[0] = job->doubt[0] = '\0';
+	job->proof = 0;
+	job->proof_size = 0;
 	if (check_job(job, err) < 0)
 		return -1;
 	b.bound = golden_most(job->precision, job->size);

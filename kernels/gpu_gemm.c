@@ -1,10 +1,4 @@
-/*
- * gpu_gemm.c - the matrices of one GPU and what is launched on them.
- *
- * What the device code was built for is asked of the code itself, by a launch with n = 0: a driver
- * may run code for an older architecture, or translate the PTX, and such code has no fp8 and traps,
- * which would cost the whole context.
- */
+/* gpu_gemm.c - the matrices of one GPU and what is launched on them. */
 #include "kernels/gpu_gemm.h"
 
 #include "kernels/cublaslt.h"
@@ -38,12 +32,13 @@ static unsigned tiles(const struct gemm *m)
 
 /* ---- work ---------------------------------------------------------------------------------- */
 
-static int launch(struct gemm *m, const char *prefix, unsigned blocks, unsigned threads,
-		  void **args, struct error *err)
+int gemm_launch(struct gemm *m, const char *format, unsigned blocks, unsigned threads, void **args,
+		struct error *err)
 {
-	char name[32];
+	const char *precision = gpu_precision_names[m->precision], *at = strchr(format, '*');
+	char name[40];
 
-	snprintf(name, sizeof(name), "%s%s", prefix, gpu_precision_names[m->precision]);
+	snprintf(name, sizeof(name), "%.*s%s%s", (int)(at - format), format, precision, at + 1);
 	return gpu_launch(m->g, m->stream, name, blocks, threads, args, err);
 }
 
@@ -57,8 +52,8 @@ static int make_operand(struct gemm *m, CUdeviceptr to, uint64_t seed, struct er
 			       (int)GPU_RANDOM == (int)OPERAND_RANDOM &&
 			       (int)GPU_TOGGLE == (int)OPERAND_TOGGLE,
 		       "data.h and gpu.h count alike");
-	return launch(m, "operand_", gpu_blocks(m->g, count, WORDS_A_THREAD), GPU_THREADS, args,
-		      err);
+	return gemm_launch(m, "operand_*", gpu_blocks(m->g, count, WORDS_A_THREAD), GPU_THREADS,
+			   args, err);
 }
 
 int gemm_make(struct gemm *m, int set, struct error *err)
@@ -72,13 +67,18 @@ int gemm_make(struct gemm *m, int set, struct error *err)
 
 int gemm_multiply(struct gemm *m, int set, int keep, struct error *err)
 {
+	const unsigned sms = (unsigned)gpu_info(m->g)->sms;
 	struct gemm_set *s = &m->sets[set];
 	unsigned n = (unsigned)m->n;
 	void *args[] = { &s->a, &s->b, &s->c, &n, &s->tile_sm, &keep, NULL };
+	void *mapped[] = { &s->map_a, &s->map_b, &s->c, &n, &s->tile_sm, &keep, NULL };
 
 	if (m->lt)
 		return cublaslt_multiply(m->lt, m->stream, s->a, s->b, s->c, keep, err);
-	return launch(m, "gemm_", tiles(m), DEVICE_GEMM_THREADS, args, err);
+	if (m->kernel == GEMM_WGMMA)
+		return gemm_launch(m, "gemm_*_wgmma", tiles(m) < sms ? tiles(m) : sms,
+				   DEVICE_WGMMA_THREADS, mapped, err);
+	return gemm_launch(m, "gemm_*", tiles(m), DEVICE_GEMM_THREADS, args, err);
 }
 
 static CUdeviceptr rows_at(const struct gemm *m, int set)
@@ -289,9 +289,10 @@ static int alloc_set(struct gemm *m, struct gemm_set *s, struct error *err)
 {
 	if (gpu_bag_memory(&m->bag, m->g, operand_bytes(m), &s->a, err) < 0 ||
 	    gpu_bag_memory(&m->bag, m->g, operand_bytes(m), &s->b, err) < 0 ||
-	    gpu_bag_memory(&m->bag, m->g, result_bytes(m), &s->c, err) < 0)
+	    gpu_bag_memory(&m->bag, m->g, result_bytes(m), &s->c, err) < 0 ||
+	    gpu_bag_memory(&m->bag, m->g, tiles(m) * sizeof(unsigned), &s->tile_sm, err) < 0)
 		return -1;
-	return gpu_bag_memory(&m->bag, m->g, tiles(m) * sizeof(unsigned), &s->tile_sm, err);
+	return m->kernel == GEMM_WGMMA ? gemm_maps(m, s, err) : 0;
 }
 
 /* The first result is kept only where there is room for it: errors are found without it, too. */
@@ -346,66 +347,6 @@ static int alloc_results(struct gemm *m, struct error *err)
 	return 0;
 }
 
-/* ---- the engine ---------------------------------------------------------------------------- */
-
-/* What our device code was built for, 0 where it does not tell (a double). */
-static int code_architecture(struct gemm *m, unsigned *built_for, struct error *err)
-{
-	CUdeviceptr at = m->tallies;
-	unsigned n = 0;
-	int keep = 0;
-	void *args[] = { &at, &at, &at, &n, &at, &keep, NULL };
-
-	if (gpu_check(m->g, m->g->cuda->MemsetD8Async(at, 0, sizeof(n), m->stream), err,
-		      "clearing a word") < 0 ||
-	    launch(m, "gemm_", 1, DEVICE_GEMM_THREADS, args, err) < 0 || gemm_wait(m, 0, err) < 0)
-		return -1;
-	return gpu_check(m->g, m->g->cuda->MemcpyDtoH(built_for, at, sizeof(*built_for)), err,
-			 "asking the device code what it was built for");
-}
-
-/*
- * On sm_90 and sm_10x the compiler makes mma.sync of fp8 from conversions and products of fp16
- * (NVIDIA/cutlass issue 1986; so does the toolkit 13.0): whoever reads a rate must know that.
- */
-static int fp8_by_fp16(unsigned built_for)
-{
-	return built_for >= 90 && built_for < 120;
-}
-
-static int own_engine(struct gemm *m, const char *why_own, struct error *err)
-{
-	const int capability = gpu_info(m->g)->capability;
-	const char *image = strstr(m->g->image, "PTX");
-	unsigned built_for;
-
-	if (code_architecture(m, &built_for, err) < 0)
-		return -1;
-	if (m->precision == GPU_FP8 && built_for && built_for < 89)
-		return error_set(err,
-				 "gpu%d has fp8, but the device code that its driver took (%s) was "
-				 "built for sm_%u, which has none",
-				 m->g->gpu, m->g->image, built_for);
-	snprintf(m->engine, sizeof(m->engine), "own sm_%u%s%s%s%s%s%s",
-		 built_for ? built_for : (unsigned)capability, image ? " " : "", image ? image : "",
-		 m->precision == GPU_FP8 && fp8_by_fp16(built_for) ? ", fp8 by fp16" : "",
-		 why_own ? " (no cuBLASLt: " : "", why_own ? why_own : "", why_own ? ")" : "");
-	return 0;
-}
-
-static int choose_engine(struct gemm *m, int with_cublaslt, struct error *err)
-{
-	struct error why;
-
-	if (!with_cublaslt)
-		return own_engine(m, NULL, err);
-	m->lt = cublaslt_open(&m->bag, m->g, m->precision, m->n, &why);
-	if (!m->lt)
-		return own_engine(m, why.text, err);
-	cublaslt_name(m->lt, m->engine, sizeof(m->engine));
-	return 0;
-}
-
 /* ---- open and close ------------------------------------------------------------------------ */
 
 static int precision_there(const struct gemm *m, struct error *err)
@@ -440,7 +381,7 @@ int gemm_open(struct gemm *m, struct machine *machine, const struct gemm_want *w
 	m->g = gpu_use(machine, want->gpu, err);
 	if (!m->g || precision_there(m, err) < 0 ||
 	    gpu_bag_stream(&m->bag, m->g, &m->stream, err) < 0 || alloc_results(m, err) < 0 ||
-	    choose_engine(m, want->with_cublaslt, err) < 0 || alloc_sets(m, want, err) < 0)
+	    gemm_choose(m, want, err) < 0 || alloc_sets(m, want, err) < 0)
 		return -1;
 	return make_all(m, err);
 }

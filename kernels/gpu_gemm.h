@@ -20,9 +20,23 @@ struct gemm_format {
 	const char *rows;
 };
 
+/* Our own kernels, where cuBLASLt does not multiply. */
+enum gemm_kernel {
+	GEMM_MMA,    /* gemm.cu */
+	GEMM_WGMMA,  /* gemm_wgmma.cu where the GPU has it, else the former */
+	GEMM_PROVED, /* the same, but only if it multiplies rightly */
+};
+
+/* What came of proving a kernel on a product whose result is known; all 0: it was not proved. */
+struct gemm_proof {
+	int n, wrong, wrong_by_mma; /* rows, with one wrong element at least */
+	uint64_t digest;            /* of the row sums, 0: they were not the same twice */
+};
+
 struct gemm_set {
 	CUdeviceptr a, b, c, tile_sm;
-	CUdeviceptr first; /* room for a copy of c, 0: there was none */
+	CUtensorMap map_a, map_b; /* for GEMM_WGMMA */
+	CUdeviceptr first;        /* room for a copy of c, 0: there was none */
 	uint64_t seed_a, seed_b;
 };
 
@@ -33,8 +47,10 @@ struct gemm {
 	enum gpu_precision precision;
 	enum gpu_data data;
 	int n;
-	struct cublaslt *lt; /* NULL: our own kernels multiply */
-	char engine[64];
+	struct cublaslt *lt;     /* NULL: our own kernels multiply */
+	enum gemm_kernel kernel; /* then: GEMM_MMA or GEMM_WGMMA */
+	struct gemm_proof proof;
+	char engine[GPU_ENGINE];
 	CUstream stream;
 	CUevent marks[2 * GEMM_BURSTS + 1];
 	struct gemm_set sets[GEMM_SETS_MOST];
@@ -51,6 +67,7 @@ struct gemm_want {
 	int n;
 	uint64_t seed;
 	int with_cublaslt;
+	enum gemm_kernel kernel;
 	int only_set; /* -1: as many as are good and fit; else that one alone, as sets[0] */
 };
 
@@ -62,6 +79,22 @@ int gemm_open(struct gemm *m, struct machine *machine, const struct gemm_want *w
 	      const struct gpu_patience *patience, struct error *err);
 void gemm_close(struct gemm *m);
 
+/*
+ * gpu_engine.c: finds out who multiplies and writes it down. GEMM_PROVED takes some time on the
+ * GPU. 0, or -1 with err: the GPU failed, or nothing can multiply.
+ */
+int gemm_choose(struct gemm *m, const struct gemm_want *want, struct error *err);
+/* gpu_engine.c: makes the maps of a set whose memory is there. */
+int gemm_maps(struct gemm *m, struct gemm_set *s, struct error *err);
+/* One map, by a function like cuTensorMapEncodeTiled. */
+CUresult gemm_map(PFN_cuTensorMapEncodeTiled_v12000 encode, CUtensorMap *map, CUdeviceptr matrix,
+		  int n, int width, unsigned rows);
+/* What a proof that failed means, for people; "" if it did not. */
+void gemm_doubt(const struct gemm *m, char *out, size_t room);
+
+/* Queues a kernel whose name has the precision in place of the star. */
+int gemm_launch(struct gemm *m, const char *format, unsigned blocks, unsigned threads, void **args,
+		struct error *err);
 /* Queues the making of a set's operands. */
 int gemm_make(struct gemm *m, int set, struct error *err);
 /* Queues c = a b, or c += a b with keep. */

@@ -309,6 +309,7 @@ static int work_elsewhere(const struct wrong *w, enum gpu_again *again, struct e
 					.n = b->job->size,
 					.seed = b->job->seed,
 					.with_cublaslt = b->gemm.lt != NULL,
+					.kernel = b->gemm.kernel,
 					.only_set = w->check->set };
 	enum gpu_again found = GPU_NOT_REPEATED;
 	struct error why;

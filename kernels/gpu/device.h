@@ -2,18 +2,16 @@
 /*
  * device.h - the kernels of this folder by name, and what they share with the host. C11 and CUDA.
  *
- * All entries are extern "C" __global__ and take plain pointers and numbers. Unless it says otherwise
- * an entry strides over its data with the whole grid, so any number of blocks and threads will do.
- * Counts are in units of the pointer's type. Entries, file by file:
+ * All entries are extern "C" __global__ and take plain pointers and numbers. Unless it says
+ * otherwise an entry strides over its data with the whole grid, so any number of blocks and threads
+ * will do. Counts are in units of the pointer's type. Entries, file by file:
  *
  * copy.cu
  *   spin(volatile unsigned *go, unsigned *late, unsigned long long most_ns)
- *       one thread: waits until *go (pinned host memory) is not 0; after most_ns sets *late and leaves
- *   fill_unique(uint64_t *to, uint64_t words, uint64_t seed, uint64_t first)
- *       to[i] = gpu_unique(seed, first + i)
- *   check_unique(const uint64_t *at, uint64_t words, uint64_t seed, uint64_t first,
- *                struct device_wrong *wrong)
- *       indices of mismatches count from `first`
+ *       one thread: waits until *go (pinned host memory) is not 0; after most_ns sets *late and
+ * leaves fill_unique(uint64_t *to, uint64_t words, uint64_t seed, uint64_t first) to[i] =
+ * gpu_unique(seed, first + i) check_unique(const uint64_t *at, uint64_t words, uint64_t seed,
+ * uint64_t first, struct device_wrong *wrong) indices of mismatches count from `first`
  *   copy_units(struct device_unit *to, const struct device_unit *from, uint64_t units)
  *       copies by SM; either side may be memory of a peer or of the host
  *
@@ -57,6 +55,16 @@
  *       DEVICE_TILE x DEVICE_TILE, row after row; DEVICE_GEMM_THREADS threads and
  *       DEVICE_GEMM_SHARED bytes of dynamic shared memory a block, one block a tile. n 0, one
  *       block: *tile_sm = what the code was built for (90 is sm_90; 0: a CPU), and nothing else
+ *
+ * gemm_wgmma.cu: the same for sm_90, in all precisions but fp64
+ *   gemm_PRECISION_wgmma(struct device_map a, struct device_map b, void *c, unsigned n,
+ *                        unsigned *tile_sm, int keep)
+ *       as gemm_PRECISION, for any number of blocks of DEVICE_WGMMA_THREADS threads and
+ *       DEVICE_WGMMA_SHARED bytes; a and b are maps of bytes, n rows of one column after the other
+ *       of k, in boxes of DEVICE_MAP_BOX bytes x DEVICE_MAP_ROWS_A and _B rows, swizzled by 128
+ *       bytes. n 0: *tile_sm = 90 where there is wgmma in the code, else 0
+ *
+ * gemm.cu once more
  *   operand_PRECISION(void *to, uint64_t count, int data, uint64_t seed)
  *       element i is exact, random or toggle data of gpu_unique(seed, i)
  *   rows_f32, rows_f64, rows_i32(const C *c, unsigned n, uint64_t seed, uint64_t *rows,
@@ -87,7 +95,30 @@ __attribute__((aligned(16)))
 enum { DEVICE_WRONG_KEPT = 16, DEVICE_TILE = 128, DEVICE_GEMM_THREADS = 256 };
 enum { DEVICE_GEMM_SHARED = 96 * 1024 };
 
-/* What rows_* tell of a row that holds something other than integers: wrong, whatever was expected. */
+/* Of products by wgmma: a block, and the boxes in which its copies come: bytes of a row, and rows
+ * (of b's that are fp8: B8). Four stages of a and b, what aligns them to 1024, and barriers. */
+enum {
+	DEVICE_WGMMA_THREADS = 384,
+	DEVICE_MAP_BOX = 128,
+	DEVICE_MAP_ROWS_A = DEVICE_TILE,
+	DEVICE_MAP_ROWS_B = 256,
+	DEVICE_MAP_ROWS_B8 = 128,
+	DEVICE_WGMMA_SHARED =
+		4 * (DEVICE_MAP_ROWS_A + DEVICE_MAP_ROWS_B) * DEVICE_MAP_BOX + 1024 + 256,
+};
+
+/* A tensor map as the driver makes it (CUtensorMap): which matrix, and the boxes it is copied in.
+ */
+struct device_map {
+	uint64_t opaque[16];
+}
+#ifdef __CUDACC__
+__align__(64)
+#endif
+	;
+
+/* What rows_* tell of a row that holds something other than integers: wrong, whatever was expected.
+ */
 #define DEVICE_ROW_SPOILED 0x73706f696c656421ULL
 
 /* Mismatches, in memory that the host clears first. */

@@ -9,6 +9,7 @@
 
 #include "kernels/gpu/device.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,7 +150,7 @@ static double hbm(double bytes)
 
 /* Bytes for each unit of argument `count`, all in the GPU's own memory. */
 struct kernel {
-	const char *name;  /* up to '*': any ending */
+	const char *name;  /* a shell pattern; the first row that fits */
 	unsigned pointers; /* bit i: argument i is a pointer; may_be_null: and may be NULL */
 	unsigned may_be_null;
 	int output, count;
@@ -248,9 +249,11 @@ static const struct {
 static int precision_of(const char *kernel)
 {
 	const char *word = strchr(kernel, '_') + 1;
+	const size_t length = strcspn(word, "_");
 
 	for (int i = 0; i < (int)COUNT(precisions); i++)
-		if (!strcmp(word, precisions[i].name))
+		if (strlen(precisions[i].name) == length &&
+		    !strncmp(word, precisions[i].name, length))
 			return i;
 	double_die("kernel %s: no such precision", kernel);
 }
@@ -295,6 +298,7 @@ static const struct kernel kernels[] = {
 	{ "stress_invert", 0x9, 0, 0, 1, 16, cost_stream },
 	{ "stress_move", 0x3, 0, 0, 2, 16, cost_stream },
 	{ "stress_hammer", 0x11, 0, 4, 0, 0, cost_hammer },
+	{ "gemm_*_wgmma", 0x14, 0x10, 2, 0, 0, cost_gemm },
 	{ "gemm_*", 0x17, 0x10, 2, 0, 0, cost_gemm },
 	{ "operand_*", 0x1, 0, 0, 0, 0, cost_operand },
 	{ "rows_*", 0x19, 0, 3, 0, 0, cost_rows },
@@ -303,12 +307,9 @@ static const struct kernel kernels[] = {
 
 static const struct kernel *kernel_find(const char *name)
 {
-	for (size_t i = 0; i < COUNT(kernels); i++) {
-		size_t len = strcspn(kernels[i].name, "*");
-
-		if (!strncmp(name, kernels[i].name, len) && (kernels[i].name[len] || !name[len]))
+	for (size_t i = 0; i < COUNT(kernels); i++)
+		if (!fnmatch(kernels[i].name, name, 0))
 			return &kernels[i];
-	}
 	return NULL;
 }
 

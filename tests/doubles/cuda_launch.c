@@ -3,6 +3,7 @@
  * the stream's thread.
  */
 #include "tests/doubles/double.h"
+#include "tests/doubles/tensor_map.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,17 @@ CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction han
 						     size_t shared)
 {
 	return WITH_CONTEXT(occupancy(blocks, handle, threads, shared));
+}
+
+CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
+				void *at, const cuuint64_t *dims, const cuuint64_t *strides,
+				const cuuint32_t *box, const cuuint32_t *steps,
+				CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+				CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill)
+{
+	return (CUresult)tensor_map_encode(map, (int)type, rank, at, dims, strides, box, steps,
+					   (int)interleave, (int)swizzle, (int)promotion,
+					   (int)fill);
 }
 
 /* ---- launching ----------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
  *   plain   thread after thread, each from its first line to its last. Any collective operation
  *           aborts.
  *   fibers  every thread of the block has a stack of 64 KiB of its own and runs until it waits:
- *           __syncthreads() for the block, __syncwarp() and shim_warp_*() for 32 threads in a row.
+ *           __syncthreads() for the block, __syncwarp() and shim_warp_*() for 32 threads in a row,
+ *           shim_wait_until() for whatever others do.
  *           A block whose threads cannot all get there is reported and aborts, for a GPU would
  *           hang.
  *
@@ -67,6 +68,20 @@ void __syncwarp(unsigned mask = 0xffffffffU); /* always all that live, whatever 
 void shim_warp_exchange(const void *in, size_t bytes, void *all);
 /* The same without the copy: input of lane i is at i * bytes, until this lane's next collective. */
 const void *shim_warp_view(const void *in, size_t bytes);
+
+/* Lets others run until come(arg). If it never comes the block is reported, as above. */
+void shim_wait_until(bool (*come)(const void *arg), const void *arg);
+
+/* What an emulation of things that go on by themselves keeps of the block that runs. */
+struct shim_beside {
+	void *state;         /* from calloc; freed behind the grid */
+	bool (*idle)(void);  /* all threads wait: make something happen, or say that nothing can */
+	void (*ended)(void); /* all threads of a block have ended */
+	unsigned long block; /* number of the block, of all that this CPU thread has run */
+	unsigned syncs;      /* how often the block was synchronised */
+	unsigned shared;     /* bytes of dynamic shared memory */
+};
+extern __thread struct shim_beside shim_beside;
 
 static inline unsigned shim_lane(void)
 {

@@ -73,6 +73,7 @@ static const struct {
 	SYMBOL(cuEventElapsedTime, 2000),
 	SYMBOL_AS(cuEventElapsedTime, 12080, cuEventElapsedTime_v2),
 	SYMBOL(cuOccupancyMaxActiveBlocksPerMultiprocessor, 6050),
+	SYMBOL(cuTensorMapEncodeTiled, 12000),
 	SYMBOL(cuGetProcAddress, 11030),
 	SYMBOL_AS(cuGetProcAddress, 12000, cuGetProcAddress_v2),
 };

@@ -41,7 +41,10 @@ static void args_copy(uint64_t *to, const struct launch *l)
 			memcpy(&to[i], l->args[i], l->twin->arg_sizes[i]);
 }
 
-/* gemm_*(a, b, c, n, tile_sm, keep) with keep 0 is a function of its operands alone. */
+/*
+ * gemm_*(a, b, c, n, tile_sm, keep) with keep 0 is a function of its operands alone. Maps are not
+ * compared: a result is always of the same matrices, until they are made anew.
+ */
 static int is_gemm(const struct launch *l)
 {
 	return !strncmp(l->twin->name, "gemm_", 5) && l->twin->arg_count == 6 &&

@@ -18,6 +18,7 @@
 
 __thread struct shim_dim threadIdx, blockIdx, blockDim, gridDim;
 __thread unsigned char *shim_shared;
+__thread struct shim_beside shim_beside;
 
 enum { STACK = 64 << 10, SHARED_ALIGN = 1024 };
 enum { CANARY = 0x5a, CANARY_BYTES = 64 }; /* at the end of a stack that grows into it */
@@ -83,11 +84,13 @@ static void context_change(shim_context *from, shim_context *to)
 
 /* ---- a block of fibers --------------------------------------------------------------------- */
 
-enum state { READY, AT_WARP, AT_BLOCK, GONE };
+enum state { READY, AT_WARP, AT_BLOCK, AT_EVENT, GONE };
 
 struct fiber {
 	shim_context context;
 	enum state state;
+	bool (*come)(const void *arg); /* what it waits for AT_EVENT */
+	const void *arg;
 	unsigned char *stack;
 };
 
@@ -169,19 +172,30 @@ static void warp_check(const struct block *b, unsigned first, unsigned end)
 		shim_fault("of its warp some exchange values and some have ended");
 }
 
-/* Runs the threads of a warp until all wait for the block or are gone. */
-static void warp_run(struct block *b, unsigned first)
+static bool fiber_can_run(struct fiber *f)
+{
+	if (f->state == AT_EVENT && f->come(f->arg))
+		f->state = READY;
+	return f->state == READY;
+}
+
+/* Runs the threads of a warp until none can go on. Whether any did. */
+static bool warp_run(struct block *b, unsigned first)
 {
 	const unsigned end = warp_end(b, first);
+	bool ran = false;
 
 	for (;;) {
 		for (unsigned i = first; i < end; i++)
-			if (b->fibers[i].state == READY) {
+			if (fiber_can_run(&b->fibers[i])) {
 				threadIdx.x = i;
 				context_change(&b->scheduler, &b->fibers[i].context);
+				ran = true;
 			}
-		if (!count(b, first, end, AT_WARP))
-			return;
+		if (count(b, first, end, READY))
+			continue;
+		if (!count(b, first, end, AT_WARP) || count(b, first, end, AT_EVENT))
+			return ran;
 		warp_check(b, first, end);
 		b->warps[first / warpSize].arrived = 0;
 		release(b, first, end);
@@ -198,17 +212,44 @@ static void stacks_check(const struct block *b)
 			}
 }
 
+static void hang(const struct block *b)
+{
+	for (threadIdx.x = 0; b->fibers[threadIdx.x].state == GONE; threadIdx.x++)
+		;
+	shim_fault("it and others wait for what never comes: a GPU would hang");
+}
+
+/* Runs all warps once. Whether threads are left. */
+static bool block_turn(struct block *b)
+{
+	const unsigned all = b->threads;
+	bool ran = false;
+
+	for (unsigned first = 0; first < all; first += warpSize)
+		ran |= warp_run(b, first);
+	if (count(b, 0, all, GONE) == all)
+		return false;
+	if (count(b, 0, all, GONE) + count(b, 0, all, AT_BLOCK) == all) {
+		release(b, 0, all);
+		shim_beside.syncs++;
+	} else if (!ran && !(shim_beside.idle && shim_beside.idle())) {
+		hang(b);
+	}
+	return true;
+}
+
 static void block_run(struct block *b)
 {
+	shim_beside.block++;
+	shim_beside.syncs = 0;
 	for (unsigned i = 0; i < b->threads; i++) {
 		b->fibers[i].state = READY;
 		context_make(&b->fibers[i].context, b->fibers[i].stack, STACK, fiber_main);
 	}
-	do {
-		for (unsigned first = 0; first < b->threads; first += warpSize)
-			warp_run(b, first);
-		release(b, 0, b->threads);
-	} while (count(b, 0, b->threads, READY));
+	while (block_turn(b))
+		;
+	if (shim_beside.ended)
+		shim_beside.ended();
 	stacks_check(b);
 }
 
@@ -225,6 +266,17 @@ void __syncthreads(void)
 {
 	block_of_fibers();
 	wait_at(AT_BLOCK);
+}
+
+void shim_wait_until(bool (*come)(const void *arg), const void *arg)
+{
+	struct block *b = block_of_fibers();
+
+	if (come(arg))
+		return;
+	b->fibers[threadIdx.x].come = come;
+	b->fibers[threadIdx.x].arg = arg;
+	wait_at(AT_EVENT);
 }
 
 /* The first lane to come says what is done; returns where an exchange puts its values. */
@@ -314,6 +366,7 @@ static void grid_begin(unsigned blocks, unsigned threads, unsigned shared)
 	blockDim = { threads, 1, 1 };
 	blockIdx = threadIdx = { 0, 0, 0 };
 	shim_shared = nullptr;
+	shim_beside.shared = shared;
 	if (shared && posix_memalign(reinterpret_cast<void **>(&shim_shared), SHARED_ALIGN, shared))
 		shim_fault("no memory for its shared memory");
 }
@@ -321,7 +374,11 @@ static void grid_begin(unsigned blocks, unsigned threads, unsigned shared)
 static void grid_end(void)
 {
 	free(shim_shared);
+	free(shim_beside.state);
 	shim_shared = nullptr;
+	shim_beside.state = nullptr;
+	shim_beside.idle = nullptr;
+	shim_beside.ended = nullptr;
 }
 
 void shim_run_plain(shim_thread_fn *thread, unsigned blocks, unsigned threads, unsigned shared,

@@ -7,9 +7,12 @@
  */
 #include "tests/doubles/cuda_on_cpu.h"
 #include "tests/doubles/tensor_on_cpu.h"
+#include "tests/doubles/wgmma_on_cpu.h"
 #include "tests/doubles/twins.h"
 
 #include "kernels/gpu/all.cu"
+
+#include "tests/doubles/faulty.cuh"
 
 #include <utility>
 
@@ -76,6 +79,11 @@ static const struct twin twins[] = {
 	TWIN(gemm_fp16, FIBERS),
 	TWIN(gemm_fp8, FIBERS),
 	TWIN(gemm_int8, FIBERS),
+	TWIN(gemm_tf32_wgmma, FIBERS),
+	TWIN(gemm_bf16_wgmma, FIBERS),
+	TWIN(gemm_fp16_wgmma, FIBERS),
+	TWIN(gemm_fp8_wgmma, FIBERS),
+	TWIN(gemm_int8_wgmma, FIBERS),
 	TWIN(operand_fp64, PLAIN),
 	TWIN(operand_tf32, PLAIN),
 	TWIN(operand_bf16, PLAIN),
@@ -86,6 +94,8 @@ static const struct twin twins[] = {
 	TWIN(rows_f64, FIBERS),
 	TWIN(rows_i32, FIBERS),
 	TWIN(digest_words, FIBERS),
+	/* none that a GPU has: tests of the emulation */
+	TWIN(faulty_wgmma, FIBERS),
 };
 
 const struct twin *twin_find(const char *name)
@@ -94,4 +104,9 @@ const struct twin *twin_find(const char *name)
 		if (!strcmp(t.name, name))
 			return &t;
 	return nullptr;
+}
+
+unsigned twin_wgmma_address(unsigned long long descriptor, unsigned row, unsigned k)
+{
+	return wgmma_address(wgmma_matrix_of(descriptor), row, k);
 }

@@ -28,6 +28,9 @@ const struct twin *twin_find(const char *name);
 /* The SM that device code sees for a block, and the clock it sees, are set per calling thread. */
 void twin_set_sms(unsigned sms);
 
+/* Where, by a descriptor of wgmma, byte k (of 16) of a row lies in shared memory. */
+unsigned twin_wgmma_address(unsigned long long descriptor, unsigned row, unsigned k);
+
 #ifdef __cplusplus
 }
 #endif
