@@ -138,7 +138,7 @@ static int multiply_known(struct gemm *m, int *wrong, uint64_t *digest, struct e
 	return rc;
 }
 
-static int prove_one(const struct gemm *m, enum gemm_kernel kernel, const struct gemm_want *want,
+static int prove_one(struct gemm *m, enum gemm_kernel kernel, const struct gemm_want *want,
 		     int *wrong, uint64_t *digest, struct error *err)
 {
 	const struct gemm_want known = { .gpu = want->gpu,
@@ -153,6 +153,7 @@ static int prove_one(const struct gemm *m, enum gemm_kernel kernel, const struct
 
 	if (rc == 0)
 		rc = multiply_known(&small, wrong, digest, err);
+	m->bag.hung |= small.bag.hung;
 	gemm_close(&small);
 	return rc;
 }

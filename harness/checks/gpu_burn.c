@@ -33,6 +33,7 @@ static const struct param params[] = {
 	{ "rest", "0s", "toggle windows: pause after each step of work; 0: none" },
 	{ "step", "0.2s", "toggle windows: work between two pauses" },
 	{ "cublaslt", "1", "1: multiply by cuBLASLt where it is installed; 0: never" },
+	{ "wgmma", "1", "1: kernels of our own use wgmma on Hopper; 0: mma.sync, as elsewhere" },
 	{ "seed", "1", "of the data; GPUs with the same seed must have the same digest" },
 	GPUS_KNOB,
 	{ 0 },
@@ -99,13 +100,16 @@ static double seconds(const struct knobs *k)
 struct burning {
 	struct job *job;
 	const struct host_gpu *gpu;
-	int other; /* where wrong work is repeated, -1: nowhere */
+	int other;          /* where wrong work is repeated, -1: nowhere */
+	const char *driver; /* its version */
 	struct gpu_watch *watch;
 	double *tflops, *means[WATCHED]; /* of the windows of one burn */
 	double took, verifying, verified_seconds;
 	uint64_t wrong, not_finite; /* of the precision at work */
 	uint64_t all_wrong;         /* both, of all precisions */
 	int failures;               /* precisions that did not come to their end */
+	char doubt[GPU_DOUBT];      /* wgmma was wrong in the precision at work: what it means */
+	int is_proof_told;          /* of the precision at work */
 };
 
 static int after_window(void *arg, int window)
@@ -220,6 +224,40 @@ static void record_digest(const struct burning *b, const struct gpu_burn *burn)
 	b->job->sink->fact(b->job->sink->arg, b->gpu->part, key, value, NULL);
 }
 
+/*
+ * What wgmma made of a product whose result is known: a vote as well, so that a GPU whose wgmma is
+ * wrong alone is found to be so, and one that only repeats what all say is not accused. Among those
+ * of one driver, for that has its part in what comes out.
+ */
+static void record_proof(struct burning *b, const struct gpu_burn *burn)
+{
+	char key[200], value[24];
+
+	if (*burn->doubt && !*b->doubt)
+		snprintf(b->doubt, sizeof(b->doubt), "%s", burn->doubt);
+	if (*burn->doubt)
+		job_note(b->job, "%s: %s", b->gpu->part, burn->doubt);
+	if (!burn->proof || b->is_proof_told)
+		return;
+	b->is_proof_told = 1;
+	snprintf(key, sizeof(key), "digest wgmma %s %d %" PRIu64 ", %s, driver %s",
+		 gpu_precision_word(burn->precision), burn->proof_size, burn->seed, b->gpu->model,
+		 b->driver);
+	snprintf(value, sizeof(value), "%016" PRIx64, burn->proof);
+	b->job->sink->fact(b->job->sink->arg, b->gpu->part, key, value, NULL);
+}
+
+/* A rate by mma.sync says nothing about a limit that was made for wgmma. */
+static void report_rate(struct burning *b, struct gpu_burn *burn)
+{
+	const char *name = gpu_precision_word(burn->precision);
+
+	if (*burn->doubt)
+		job_hole(b->job, name, b->gpu->part, burn->doubt);
+	else
+		gpu_samples(b->job, name, b->gpu->part, burn->tflops, burn->done);
+}
+
 static void report_burn(struct burning *b, struct gpu_burn *burn)
 {
 	const char *name = gpu_precision_word(burn->precision);
@@ -234,7 +272,7 @@ static void report_burn(struct burning *b, struct gpu_burn *burn)
 	report_windows(b, "clock", what, b->means[WATCH_CLOCK], burn->done);
 	if (burn->data != GPU_RANDOM)
 		return;
-	gpu_samples(b->job, name, b->gpu->part, burn->tflops, burn->done);
+	report_rate(b, burn);
 	record_digest(b, burn);
 }
 
@@ -281,6 +319,7 @@ static int burn_kind(struct burning *b, enum gpu_precision precision, int kind, 
 		.rest = kind == GPU_TOGGLE ? knob(k, "rest") : 0,
 		.step = knob(k, "step"),
 		.with_cublaslt = knob(k, "cublaslt") != 0,
+		.with_wgmma = knob(k, "wgmma") != 0,
 		.seed = (uint64_t)knob(k, "seed"),
 		.each = after_window,
 		.arg = b,
@@ -293,6 +332,7 @@ static int burn_kind(struct burning *b, enum gpu_precision precision, int kind, 
 	if (rc == 0 || burn.wrong || burn.not_finite)
 		add_up(b, &burn); /* what was wrong stays so when the GPU fails later */
 	note_wrong(b, &burn);
+	record_proof(b, &burn);
 	if (rc == 0) {
 		report_burn(b, &burn);
 		if (burn.done < 1 || burn.verified < 1)
@@ -335,16 +375,18 @@ static int burn_precision(struct burning *b, int precision, struct error *err)
 	int rc = 0, rated = !has_rates(b);
 
 	b->wrong = b->not_finite = 0;
+	b->doubt[0] = '\0';
+	b->is_proof_told = 0;
 	for (int i = 0; i < KINDS && rc == 0; i++) {
 		if (windows_of(&b->job->knobs, order[i]) < 1)
 			continue;
 		rc = burn_kind(b, (enum gpu_precision)precision, order[i], err);
 		rated |= rc == 0 && order[i] == GPU_RANDOM;
 	}
-	report_errors(b, precision, rc < 0 ? err->text : NULL);
+	report_errors(b, precision, rc < 0 ? err->text : *b->doubt ? b->doubt : NULL);
 	if (!rated)
 		job_hole(b->job, metrics[precision].name, b->gpu->part, err->text);
-	b->failures += rc < 0;
+	b->failures += rc < 0 || *b->doubt;
 	return rc;
 }
 
@@ -488,6 +530,7 @@ static int run(struct job *job, struct error *err)
 	if (!b.gpu)
 		return RUN_ERROR;
 	b.other = other_gpu(job, b.gpu);
+	b.driver = job->hw->gpus(job->machine, err)->driver;
 	return burn(&b, err);
 }
 

@@ -109,16 +109,31 @@ finding not-measured read gpu1 "CUDA_ERROR_OUT_OF_MEMORY"
 rest_is_good gpu0 gpu2
 
 # ---- arithmetic --------------------------------------------------------------------------------
-fault sdc_once 1 gpu_burn "fault op=launch name=gemm_bf16 dev=1 nth=12 flip off=1000 bit=6"
+fault sdc_once 1 gpu_burn "fault op=launch name=gemm_bf16* dev=1 nth=15 flip off=1000 bit=6"
 finding fail wrong "gpu1 bf16"
 rest_is_good "gpu0 bf16" "gpu2 bf16" gpu0 gpu2
 journal_says "done again on this GPU: right"
 
-fault sdc_always 1 gpu_burn "fault op=launch name=gemm_bf16 dev=1 count=0 flip off=1000 bit=6"
+fault sdc_always 1 gpu_burn "fault op=launch name=gemm_bf16* dev=1 count=0 flip off=1000 bit=6"
 finding fail wrong "gpu1 bf16"
 rest_is_good "gpu0 bf16" "gpu2 bf16"
 journal_says "done again on this GPU: wrong again"
 journal_says "on another: right"
+
+# Hopper's own kernel, which two launches ask and two prove: wrong on one GPU of three, then on all
+fault wgmma_one 1 gpu_burn "fault op=launch name=gemm_bf16_wgmma dev=1 nth=3 count=0 flip off=1000 bit=6"
+finding not-measured bf16 gpu1 "if this one alone does it is the GPU"
+finding not-measured wrong "gpu1 bf16" "mma.sync right ones"
+finding fail vote gpu1 "is not that of 2 of 3 GPUs"
+rest_is_good "gpu0 bf16" "gpu2 bf16" gpu0 gpu2
+journal_says "own mma.sync sm_90 (wgmma gave wrong products on this GPU; no cuBLASLt"
+
+fault wgmma_all 3 gpu_burn "fault op=launch name=gemm_bf16_wgmma dev=0 nth=3 count=0 flip off=1000 bit=6" \
+	"fault op=launch name=gemm_bf16_wgmma dev=1 nth=3 count=0 flip off=1000 bit=6" \
+	"fault op=launch name=gemm_bf16_wgmma dev=2 nth=3 count=0 flip off=1000 bit=6"
+finding not-measured bf16 gpu0 "if other GPUs of this model say the same it is our kernel or the driver"
+finding not-measured bf16 gpu1
+finding pass vote gpu1 "agree"
 
 fault slow_gpu 1 gpu_burn "fault op=launch name=gemm_* dev=2 count=0 slow=5"
 finding fail bf16 gpu2
@@ -138,7 +153,7 @@ finding pass wrong gpu0
 cp checks.yaml profile.yaml
 
 # ---- GPUs that fail ----------------------------------------------------------------------------
-fault hang 3 gpu_burn "fault op=launch name=gemm_bf16 dev=1 nth=9 hang"
+fault hang 3 gpu_burn "fault op=launch name=gemm_bf16* dev=1 nth=12 hang"
 finding not-measured bf16 gpu1 "hangs"
 rest_is_good gpu0 gpu2
 
@@ -152,7 +167,7 @@ fault context 3 gpu_burn "fault op=ctx dev=2 count=0 err=46"
 finding not-measured bf16 gpu2 "context"
 rest_is_good gpu0 gpu1
 
-fault crash 3 gpu_burn "fault op=launch name=gemm_bf16 dev=0 nth=9 crash"
+fault crash 3 gpu_burn "fault op=launch name=gemm_bf16* dev=0 nth=12 crash"
 finding not-measured bf16 gpu0 "it died"
 rest_is_good gpu1 gpu2
 

@@ -61,6 +61,7 @@ struct world {
 	enum gpu_precision failing; /* a burn that fails on a healthy GPU */
 	int burn_fails;
 	uint64_t burn_wrong;
+	const char *doubt;       /* that wgmma multiplies rightly, in bf16 */
 	const char *ecc_pattern; /* corrected errors grow during this one */
 	double ecc, xids;
 	int burns, calls, dead_calls, sensor_calls, counter_calls, after_calls;
@@ -284,7 +285,11 @@ static inline int fake_burn(struct machine *m, struct gpu_burn *job, struct erro
 	job->took = job->window * job->windows;
 	job->verifying = job->took / 20;
 	job->digest = 0x1234;
-	snprintf(job->engine, sizeof(job->engine), "own sm_90 (no cuBLASLt: not installed)");
+	snprintf(job->engine, sizeof(job->engine), "own wgmma sm_90a (no cuBLASLt: not installed)");
+	job->proof = job->with_wgmma ? 0x5678 : 0;
+	job->proof_size = 2304;
+	if (w->doubt && job->precision == GPU_BF16)
+		snprintf(job->doubt, sizeof(job->doubt), "%s", w->doubt);
 	job->wrong = w->burn_wrong;
 	job->kept = w->burn_wrong ? 1 : 0;
 	job->first[0] = (struct gpu_wrong){ .row = 5,

@@ -43,7 +43,7 @@ static void run(struct machine *m, struct gpu_burn *job)
 
 /* ---- healthy GPUs -------------------------------------------------------------------------- */
 
-static void need_healthy(const struct gpu_burn *job)
+static void need_healthy_by(const struct gpu_burn *job, const char *engine)
 {
 	const char *name = gpu_precision_names[job->precision];
 
@@ -55,7 +55,13 @@ static void need_healthy(const struct gpu_burn *job)
 	NEED(job->verified > 0 && job->verified <= job->gemms, "%s: %llu of %llu", name,
 	     (unsigned long long)job->verified, (unsigned long long)job->gemms);
 	need_near("took", job->took - job->verifying, (double)job->gemms * 1e-3);
-	NEED(!strcmp(job->engine, "own sm_90"), "%s", job->engine);
+	NEED(!strcmp(job->engine, engine), "%s", job->engine);
+	NEED(!*job->doubt, "%s", job->doubt);
+}
+
+static void need_healthy(const struct gpu_burn *job)
+{
+	need_healthy_by(job, "own mma.sync sm_90");
 }
 
 static void healthy_gpus_are_right(struct machine *m)
@@ -151,6 +157,133 @@ static void rests_are_no_work(struct machine *m)
 	NEED(clock_now() - begin > 7 * 0.1, "%g s", clock_now() - begin);
 }
 
+/* ---- wgmma --------------------------------------------------------------------------------- */
+
+static struct gpu_burn wgmma_of(int gpu, enum gpu_precision precision, enum gpu_data data,
+				double *tflops)
+{
+	struct gpu_burn job = burn_of(gpu, precision, data, tflops);
+
+	job.with_wgmma = 1;
+	return job;
+}
+
+/* Both GPUs prove it by the same product. */
+static void hopper_multiplies_by_wgmma(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+
+	for (int p = GPU_TF32; p < GPU_PRECISION_COUNT; p++) {
+		uint64_t proof = 0, digest = 0;
+
+		for (int gpu = 0; gpu < 2; gpu++) {
+			struct gpu_burn job = wgmma_of(gpu, (enum gpu_precision)p,
+						       p % 2 ? GPU_RANDOM : GPU_EXACT, tflops);
+
+			job.windows = 1;
+			run(m, &job);
+			need_healthy_by(&job, "own wgmma sm_90a");
+			NEED(job.proof && job.proof_size == N, "not proved");
+			NEED(!gpu || (job.proof == proof && job.digest == digest), "by GPU");
+			proof = job.proof;
+			digest = job.digest;
+		}
+	}
+}
+
+static void what_has_no_wgmma_uses_mma(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn fp64 = wgmma_of(0, GPU_FP64, GPU_EXACT, tflops),
+			older = wgmma_of(1, GPU_BF16, GPU_EXACT, tflops);
+
+	run(m, &fp64);
+	need_healthy(&fp64);
+	NEED(!fp64.proof, "proved");
+	run(m, &older);
+	need_healthy_by(&older, "own mma.sync sm_80");
+}
+
+static void drivers_without_maps_use_mma(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn job = wgmma_of(0, GPU_BF16, GPU_EXACT, tflops);
+
+	run(m, &job);
+	need_healthy(&job);
+}
+
+static void need_doubt(const struct gpu_burn *job, const char *words, const char *engine)
+{
+	NEED(strstr(job->doubt, words), "%s", job->doubt);
+	NEED(!strcmp(job->engine, engine), "%s", job->engine);
+}
+
+/* Each product of gpu0 by wgmma has that bit wrong, and mma.sync is right: gpu1 will tell. */
+static void wrong_wgmma_is_told_and_left(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+
+	for (int d = GPU_EXACT; d <= GPU_RANDOM; d++) {
+		struct gpu_burn job = wgmma_of(0, GPU_BF16, (enum gpu_data)d, tflops),
+				other = wgmma_of(1, GPU_BF16, (enum gpu_data)d, tflops);
+
+		job.other = 1;
+		run(m, &job);
+		need_doubt(
+			&job,
+			"wgmma gave wrong bf16 products on this GPU (1 of 128 rows of a known "
+			"one), mma.sync right ones, and went on: if other GPUs of this model say "
+			"the same it is our kernel or the driver, if this one alone does it is "
+			"the GPU",
+			"own mma.sync sm_90 (wgmma gave wrong products on this GPU)");
+		NEED(job.wrong == 0 && job.done == job.windows, "%llu wrong",
+		     (unsigned long long)job.wrong);
+		run(m, &other);
+		need_healthy_by(&other, "own wgmma sm_90a");
+		NEED(job.proof && job.proof != other.proof, "the same digest");
+	}
+}
+
+static void wrong_once_is_told_too(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn job = wgmma_of(0, GPU_INT8, GPU_TOGGLE, tflops);
+
+	job.with_cublaslt = 1;
+	run(m, &job);
+	need_doubt(&job, "(1 of 128 rows of a known one, not the same twice)",
+		   "own mma.sync sm_90 (wgmma gave wrong products on this GPU; no cuBLASLt: the "
+		   "driver is a double)");
+	NEED(!job.proof && job.wrong == 0, "a digest");
+}
+
+/* That mma.sync is wrong as well counts, though it is right from then on. */
+static void wrong_both_ways_is_the_gpu(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn job = wgmma_of(0, GPU_FP8, GPU_EXACT, tflops);
+
+	run(m, &job);
+	need_doubt(
+		&job,
+		"(1 of 128 rows of a known one), and so did mma.sync (1): the GPU computes wrong",
+		"own mma.sync sm_90 (wgmma gave wrong products on this GPU, and "
+		"mma.sync too)");
+	NEED(job.wrong == 1, "%llu wrong", (unsigned long long)job.wrong);
+}
+
+static void a_proof_that_hangs_is_named(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn job = wgmma_of(0, GPU_BF16, GPU_RANDOM, tflops);
+	struct error err = { "" };
+
+	NEED(gpu_burn_run(m, &job, &impatient, &err) == -1, "it did not hang");
+	need_says(&err, "proving wgmma (the knob wgmma leaves it out): gpu0");
+	need_says(&err, "hangs");
+}
+
 /* ---- what cannot be
  * ------------------------------------------------------------------------------ */
 
@@ -199,7 +332,7 @@ static void no_cublaslt_is_told(struct machine *m)
 
 	job.with_cublaslt = 1;
 	run(m, &job);
-	NEED(!strcmp(job.engine, "own sm_90 (no cuBLASLt: the driver is a double)"), "%s",
+	NEED(!strcmp(job.engine, "own mma.sync sm_90 (no cuBLASLt: the driver is a double)"), "%s",
 	     job.engine);
 }
 
@@ -287,6 +420,22 @@ static void infinity_is_counted(struct machine *m)
 	need_again(&job, GPU_RIGHT_AGAIN, GPU_NOT_REPEATED);
 }
 
+/* By wgmma, the second column of tiles of which is outside; and again by it on gpu1. */
+static void a_flipped_sum_of_wgmma_is_found(struct machine *m)
+{
+	double tflops[WINDOWS_MOST];
+	struct gpu_burn job = wgmma_of(0, GPU_BF16, GPU_RANDOM, tflops);
+
+	job.other = 1;
+	job.windows = 1;
+	run(m, &job);
+	NEED(job.wrong == 1 && job.kept == 1, "%llu wrong, %d kept", (unsigned long long)job.wrong,
+	     job.kept);
+	need_element(&job, 0, 3, 5, 0x80000000);
+	NEED(job.first[0].sm >= 0, "its SM is not known");
+	need_again(&job, GPU_RIGHT_AGAIN, GPU_RIGHT_AGAIN);
+}
+
 static void a_digest_that_changes_is_looked_into(struct machine *m)
 {
 	double tflops[WINDOWS_MOST];
@@ -362,6 +511,19 @@ static const struct gpu_case cases[] = {
 	CASE(verifying_takes_its_share, RATES "rate hbm 0.13e9\n"),
 	CASE(each_ends_it_and_the_last_is_verified, RATES),
 	CASE(rests_are_no_work, RATES),
+	CASE(hopper_multiplies_by_wgmma, RATES),
+	CASE(what_has_no_wgmma_uses_mma, RATES "gpu 1 cc 80\n"),
+	CASE(drivers_without_maps_use_mma, RATES "driver 11080\n"),
+	/* by wgmma 1 and 2 ask, and 3 and 4 prove */
+	CASE(wrong_wgmma_is_told_and_left, RATES
+	     "fault op=launch name=gemm_bf16_wgmma dev=0 nth=3 count=0 flip off=1559 bit=7\n"),
+	CASE(wrong_once_is_told_too, RATES
+	     "fault op=launch name=gemm_int8_wgmma dev=0 nth=4 count=1 flip off=1559 bit=7\n"),
+	CASE(wrong_both_ways_is_the_gpu,
+	     RATES "fault op=launch name=gemm_fp8_wgmma dev=0 nth=3 count=1 flip off=1559 bit=7\n"
+		   "fault op=launch name=gemm_fp8 dev=0 nth=2 count=1 flip off=1559 bit=7\n"),
+	CASE(a_proof_that_hangs_is_named,
+	     RATES "fault op=launch name=gemm_bf16_wgmma dev=0 nth=3 hang\n"),
 	CASE(burns_refuse, RATES),
 	CASE(a_precision_that_is_not_there_is_named, RATES "gpu 0 cc 80\n"),
 	CASE(no_cublaslt_is_told, RATES),
@@ -375,6 +537,9 @@ static const struct gpu_case cases[] = {
 	     RATES "fault op=launch name=gemm_fp16 dev=0 nth=2 count=1 flip off=303 bit=6\n"),
 	CASE(a_digest_that_changes_is_looked_into,
 	     RATES "fault op=launch name=gemm_bf16 dev=0 nth=25 count=1 flip off=1559 bit=7\n"),
+	/* as the one before, behind asking and proving */
+	CASE(a_flipped_sum_of_wgmma_is_found, RATES
+	     "fault op=launch name=gemm_bf16_wgmma dev=0 nth=28 count=1 flip off=1559 bit=7\n"),
 	CASE(a_result_that_is_gone_has_no_place,
 	     RATES "fault op=launch name=gemm_bf16 dev=0 nth=12 count=1 flip off=1559 bit=7\n"),
 	CASE(a_wrong_reference_is_replaced,

@@ -118,7 +118,7 @@ static void burns_cover_all_precisions(void **state)
 	assert_true(fabs(must(&r, FIGURE, "bound", "gpu0")->first - 3 / (4 * 30 * 0.95 / 3600)) <
 		    1e-6);
 	assert_string_equal(
-		must(&r, FACT, "digest bf16 8192 1 own sm_90, NVIDIA H200", "gpu0")->text,
+		must(&r, FACT, "digest bf16 8192 1 own wgmma sm_90a, NVIDIA H200", "gpu0")->text,
 		"0000000000001234");
 	assert_true(must(&r, FIGURE, "temperature", "gpu0")->first == 60);
 	assert_true(must(&r, FIGURE, "hot_share", "gpu0")->first == 0);
@@ -182,6 +182,55 @@ static void a_burn_that_fails_is_a_hole(void **state)
 	assert_non_null(strstr(must(&r, HOLE, "temperature", "gpu0")->text, "libnvidia-ml"));
 	assert_non_null(must(&r, HOLE, "memory_temperature", "gpu0"));
 	assert_non_null(must(&r, HOLE, "hot_share", "gpu0"));
+	drop(&r);
+}
+
+/* It went on by mma.sync: that is no pass, and no accusation either. */
+static void doubts_about_wgmma_are_holes(void **state)
+{
+	static const char key[] = "digest wgmma bf16 2304 1, NVIDIA H200, driver 580.95.05",
+			  *const mma[] = { "wgmma", "0", NULL };
+	struct record r;
+	struct world w;
+
+	(void)state;
+	world_init(&w, 2);
+	w.doubt = "wgmma gave wrong bf16 products";
+	r = run(&check_gpu_burn, &w, NULL);
+	assert_string_equal(must(&r, HOLE, "bf16", "gpu0")->text, w.doubt);
+	assert_string_equal(must(&r, HOLE, "wrong", "gpu0 bf16")->text, w.doubt);
+	assert_string_equal(must(&r, HOLE, "not_finite", "gpu0 bf16")->text, w.doubt);
+	assert_null(find(&r, FIGURE, "bf16", "gpu0"));
+	assert_null(find(&r, FIGURE, "wrong", "gpu0 bf16"));
+	assert_non_null(must(&r, FIGURE, "fp16", "gpu0"));
+	assert_non_null(must(&r, FIGURE, "wrong", "gpu0 fp16"));
+	assert_non_null(must(&r, ABSENT, "bound", "gpu0"));
+	assert_true(has_note(&r, "gpu0: wgmma gave wrong bf16 products"));
+	assert_string_equal(must(&r, FACT, key, "gpu0")->text, "0000000000005678");
+	drop(&r);
+
+	w.doubt = NULL;
+	r = run(&check_gpu_burn, &w, mma);
+	assert_null(find(&r, FACT, key, "gpu0"));
+	assert_int_equal(said_count(&r, HOLE, "wrong"), 0);
+	drop(&r);
+}
+
+static void soaks_doubt_wgmma_too(void **state)
+{
+	static const char *const knobs[] = {
+		"seconds", "0.2s", "gemm", "2s", "window", "1s", NULL
+	};
+	struct record r;
+	struct world w;
+
+	(void)state;
+	world_init(&w, 2);
+	w.doubt = "wgmma gave wrong bf16 products";
+	r = run(&check_gpu_soak, &w, knobs);
+	assert_string_equal(must(&r, HOLE, "tflops", "gpu0")->text, w.doubt);
+	assert_string_equal(must(&r, HOLE, "wrong", "gpu0")->text, w.doubt);
+	assert_null(find(&r, FIGURE, "tflops", "gpu0"));
 	drop(&r);
 }
 
@@ -367,6 +416,8 @@ int main(void)
 		cmocka_unit_test(burns_cover_all_precisions),
 		cmocka_unit_test(wrong_elements_are_named),
 		cmocka_unit_test(a_burn_that_fails_is_a_hole),
+		cmocka_unit_test(doubts_about_wgmma_are_holes),
+		cmocka_unit_test(soaks_doubt_wgmma_too),
 		cmocka_unit_test(knobs_are_checked),
 		cmocka_unit_test(soaks_take_turns),
 		cmocka_unit_test(a_gpu_that_dies_in_a_soak_is_a_hole),
