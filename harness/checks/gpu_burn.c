@@ -88,7 +88,8 @@ static double seconds(const struct knobs *k)
 
 		if (kind == GPU_TOGGLE && knob(k, "rest") > 0 && step > 0)
 			took *= 1 + knob(k, "rest") / step;
-		one += took * 1.1 + EXTRA_PER_BURN;
+		if (windows_of(k, kind) > 0)
+			one += took * 1.1 + EXTRA_PER_BURN;
 	}
 	for (int i = 0; i < GPU_PRECISION_COUNT; i++)
 		all += knob(k, gpu_precision_word(i)) != 0 ? one : 0;

@@ -16,7 +16,6 @@
 #define PREPARE_SECONDS 0.03 /* buffers, expected */
 #define PREPARE_RATE 10e9    /* bytes a second of filling and comparing, expected */
 #define EXPECTED_RATE 100e9  /* bytes a second between two GPUs, for the estimate alone */
-#define COMPANY_SECONDS 1.0  /* a round or a shift, expected where pairs share PCIe */
 enum { COPIES_LEAST = 2, STAGED_FAILURES = 2 };
 
 static const struct param params[] = {
@@ -57,13 +56,15 @@ static const enum gpu_way ways[WAYS] = { GPU_WRITE_CE, GPU_READ_CE, GPU_WRITE_SM
 /* Expected where pairs have links of their own; over shared PCIe the cap of a pair is reached. */
 static double seconds(const struct knobs *k)
 {
-	double n = k->gpus, company = knob(k, "strict") != 0 ? 0 : 3 * n * COMPANY_SECONDS;
+	double n = k->gpus;
 	double copied = knob(k, "bytes") * knob(k, "copies") * knob(k, "samples");
 	double timing =
 		copied / EXPECTED_RATE < PAIR_SECONDS ? copied / EXPECTED_RATE : PAIR_SECONDS;
 	double prepare = PREPARE_SECONDS + knob(k, "bytes") / PREPARE_RATE;
 	/* the ways and both, and the same twice through host memory; and two probes */
 	double pair = (knob(k, "ways") + 3) * (timing + prepare) + 2 * prepare;
+	/* rounds both ways, and shifts: buffers of all GPUs, then a timing of all at once */
+	double company = knob(k, "strict") != 0 ? 0 : 3 * n * (n * prepare + timing);
 
 	return 10 + 4 * n + n * (n - 1) * pair + company;
 }
