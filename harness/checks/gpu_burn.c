@@ -110,7 +110,7 @@ struct burning {
 	uint64_t all_wrong;         /* both, of all precisions */
 	int failures;               /* precisions that did not come to their end */
 	char doubt[GPU_DOUBT];      /* wgmma was wrong in the precision at work: what it means */
-	int is_proof_told;          /* of the precision at work */
+	int is_engine_told;         /* of the precision at work */
 };
 
 static int after_window(void *arg, int window)
@@ -226,11 +226,11 @@ static void record_digest(const struct burning *b, const struct gpu_burn *burn)
 }
 
 /*
- * What wgmma made of a product whose result is known: a vote as well, so that a GPU whose wgmma is
- * wrong alone is found to be so, and one that only repeats what all say is not accused. Among those
- * of one driver, for that has its part in what comes out.
+ * Who multiplied, and what wgmma made of a product whose result is known: a vote as well, so that a
+ * GPU whose wgmma is wrong alone is found to be so, and one that only repeats what all say is not
+ * accused. Among those of one driver, for that has its part in what comes out.
  */
-static void record_proof(struct burning *b, const struct gpu_burn *burn)
+static void record_engine(struct burning *b, const struct gpu_burn *burn)
 {
 	char key[200], value[24];
 
@@ -238,9 +238,13 @@ static void record_proof(struct burning *b, const struct gpu_burn *burn)
 		snprintf(b->doubt, sizeof(b->doubt), "%s", burn->doubt);
 	if (*burn->doubt)
 		job_note(b->job, "%s: %s", b->gpu->part, burn->doubt);
-	if (!burn->proof || b->is_proof_told)
+	if (!*burn->engine || b->is_engine_told)
 		return;
-	b->is_proof_told = 1;
+	b->is_engine_told = 1;
+	snprintf(key, sizeof(key), "engine %s", gpu_precision_word(burn->precision));
+	b->job->sink->fact(b->job->sink->arg, b->gpu->part, key, burn->engine, NULL);
+	if (!burn->proof)
+		return;
 	snprintf(key, sizeof(key), "digest wgmma %s %d %" PRIu64 ", %s, driver %s",
 		 gpu_precision_word(burn->precision), burn->proof_size, burn->seed, b->gpu->model,
 		 b->driver);
@@ -333,7 +337,7 @@ static int burn_kind(struct burning *b, enum gpu_precision precision, int kind, 
 	if (rc == 0 || burn.wrong || burn.not_finite)
 		add_up(b, &burn); /* what was wrong stays so when the GPU fails later */
 	note_wrong(b, &burn);
-	record_proof(b, &burn);
+	record_engine(b, &burn);
 	if (rc == 0) {
 		report_burn(b, &burn);
 		if (burn.done < 1 || burn.verified < 1)
@@ -377,7 +381,7 @@ static int burn_precision(struct burning *b, int precision, struct error *err)
 
 	b->wrong = b->not_finite = 0;
 	b->doubt[0] = '\0';
-	b->is_proof_told = 0;
+	b->is_engine_told = 0;
 	for (int i = 0; i < KINDS && rc == 0; i++) {
 		if (windows_of(&b->job->knobs, order[i]) < 1)
 			continue;

@@ -255,6 +255,15 @@ static __device__ __forceinline__ uint64_t matrix_of(const void *shared)
 	       swizzle_128 << 62;
 }
 
+/* `lost` once says that nothing is worth waiting for any more. Lanes of a warp may have waited one
+ * longer than the other, and must be together for wgmma. */
+static __device__ __forceinline__ void stage_wait(uint64_t *full, unsigned parity, bool &lost)
+{
+	if (!lost)
+		lost = !phase_wait(full, parity);
+	__syncwarp();
+}
+
 /* One stage. Within a pattern k goes on by moving the start: the swizzle is of the address that
  * comes out (there is no base offset, for the pattern itself stays where it is). */
 template <class F>
@@ -278,10 +287,8 @@ static __device__ __forceinline__ void release(uint64_t *free)
 		wgmma_arrive(free);
 }
 
-/*
- * A chunk is multiplied while that before it ends, which is then free: so the tensor cores always
- * have work. `lost` once says that nothing is worth waiting for any more.
- */
+/* A chunk is multiplied while that before it ends, which is then free: so the tensor cores always
+ * have work. */
 template <class F>
 static __device__ __forceinline__ void run(typename F::sum (&c)[F::EACH], const stages<F> &s,
 					   turn<F> &at, unsigned chunks, bool &lost)
@@ -290,7 +297,7 @@ static __device__ __forceinline__ void run(typename F::sum (&c)[F::EACH], const 
 
 	wgmma_hold(c);
 	for (unsigned chunk = 0; chunk < chunks; chunk++) {
-		lost = lost || !phase_wait(&s.full[at.stage], at.parity);
+		stage_wait(&s.full[at.stage], at.parity, lost);
 		multiply<F>(c, s, at.stage, chunk > 0);
 		wgmma_wait<1>();
 		if (chunk)
@@ -315,7 +322,7 @@ static __device__ __forceinline__ void run_promoting(typename F::sum (&c)[F::EAC
 	for (int i = 0; i < F::EACH; i++)
 		c[i] = part[i] = 0;
 	for (unsigned chunk = 0; chunk < chunks; chunk++) {
-		lost = lost || !phase_wait(&s.full[at.stage], at.parity);
+		stage_wait(&s.full[at.stage], at.parity, lost);
 		wgmma_hold(part);
 		multiply<F>(part, s, at.stage, 0);
 		wgmma_wait<0>();

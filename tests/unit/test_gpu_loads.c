@@ -207,6 +207,8 @@ static void doubts_about_wgmma_are_holes(void **state)
 	assert_non_null(must(&r, ABSENT, "bound", "gpu0"));
 	assert_true(has_note(&r, "gpu0: wgmma gave wrong bf16 products"));
 	assert_string_equal(must(&r, FACT, key, "gpu0")->text, "0000000000005678");
+	assert_string_equal(must(&r, FACT, "engine bf16", "gpu0")->text,
+			    "own wgmma sm_90a (no cuBLASLt: not installed)");
 	drop(&r);
 
 	w.doubt = NULL;
