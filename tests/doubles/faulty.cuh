@@ -81,14 +81,32 @@ static void write(unsigned char *at, int fault)
 		wgmma_barrier_publish();
 }
 
+static __thread unsigned heard; /* chunks that have come, as thread 0 says */
+
+static bool is_heard(const void *chunk)
+{
+	return heard > *static_cast<const unsigned *>(chunk);
+}
+
+static void wait(const shared &s, unsigned i, int fault)
+{
+	if (fault == FAULTY_FULL_WAIT && threadIdx.x < 32)
+		return;
+	if (fault == FAULTY_HEARSAY && threadIdx.x >= 96)
+		shim_wait_until(is_heard, &i);
+	else
+		wgmma_phase_ended(s.full + i % STAGES, i / STAGES & 1);
+	if (threadIdx.x == 0)
+		heard = i + 1;
+}
+
 static void multiply(float (&c)[128], const shared &s, unsigned i, int fault)
 {
 	const unsigned stage = i % STAGES;
 	unsigned char *a = s.stages + stage * STAGE;
 	const int alone = fault == FAULTY_GROUP && threadIdx.x < 32;
 
-	if (fault != FAULTY_FULL_WAIT || threadIdx.x >= 32)
-		wgmma_phase_ended(s.full + stage, i / STAGES & 1);
+	wait(s, i, fault);
 	write(a, fault);
 	if (fault != FAULTY_FENCE || !i)
 		wgmma_begin();

@@ -11,6 +11,7 @@ enum {
 	FAULTY_TWICE,       /* copies into a stage that is being filled */
 	FAULTY_BYTES,       /* more bytes are expected than come */
 	FAULTY_FULL_WAIT,   /* one warp does not wait for its operands */
+	FAULTY_HEARSAY,     /* one warp knows of its operands from another only */
 	FAULTY_FENCE,       /* no wgmma.fence after sums could be touched */
 	FAULTY_DESCRIPTOR,  /* a stray bit */
 	FAULTY_PATTERN,     /* operands that do not begin where the swizzled order does */

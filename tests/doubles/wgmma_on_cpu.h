@@ -33,7 +33,13 @@ typedef uint32_t __attribute__((may_alias)) wgmma_word; /* of whatever type sums
 
 static const uint32_t wgmma_garbage = 0x7fc5a5a5; /* a NaN, or a large integer */
 
-enum wgmma_content : unsigned char { NOTHING_YET, UNDER_WAY, THERE }; /* of a unit */
+enum wgmma_content : unsigned char { NOTHING_YET, UNDER_WAY, THERE };
+
+struct wgmma_unit {
+	enum wgmma_content content;
+	bool is_copied;       /* else threads wrote it */
+	unsigned gate, phase; /* that ended when it was copied */
+};
 
 struct wgmma_gate { /* an mbarrier */
 	unsigned at, arrivals, missing, phase;
@@ -61,6 +67,7 @@ struct wgmma_queued {
 struct wgmma_thread {
 	struct wgmma_queued queue[WGMMA_OPS];
 	unsigned first, count, issued, group;
+	unsigned ended[WGMMA_BARRIERS]; /* phases that it has seen the end of */
 	bool is_fenced;
 	wgmma_word *sums; /* its registers, while products work on them */
 	unsigned sum_count;
@@ -76,7 +83,7 @@ struct wgmma_state {
 	struct wgmma_op ops[WGMMA_THREADS / WGMMA_GROUP][WGMMA_OPS]; /* by number */
 	struct wgmma_thread threads[WGMMA_THREADS];
 	unsigned char memory[WGMMA_ROOM]; /* as the asynchronous proxy sees it */
-	enum wgmma_content content[WGMMA_ROOM / WGMMA_UNIT];
+	struct wgmma_unit units[WGMMA_ROOM / WGMMA_UNIT];
 };
 
 static bool wgmma_idle(void);
@@ -142,10 +149,10 @@ static inline void wgmma_show_writes()
 	for (unsigned i = 0; i < shim_beside.shared / WGMMA_UNIT; i++) {
 		unsigned char *to = s.memory + i * WGMMA_UNIT, *from = shim_shared + i * WGMMA_UNIT;
 
-		if (s.content[i] == UNDER_WAY || !memcmp(to, from, WGMMA_UNIT))
+		if (s.units[i].content == UNDER_WAY || !memcmp(to, from, WGMMA_UNIT))
 			continue;
 		memcpy(to, from, WGMMA_UNIT);
-		s.content[i] = THERE;
+		s.units[i].content = THERE;
 	}
 }
 
@@ -244,10 +251,11 @@ static inline bool wgmma_wish_came(const void *arg)
 /* Here it waits to the end: the scheduler knows when it will never come. */
 static inline bool wgmma_phase_ended(uint64_t *barrier, unsigned parity)
 {
-	const struct wgmma_wish wish = { &wgmma_now().gates[wgmma_gate_of(barrier, false)],
-					 parity };
+	const unsigned gate = wgmma_gate_of(barrier, false);
+	const struct wgmma_wish wish = { &wgmma_now().gates[gate], parity };
 
 	shim_wait_until(wgmma_wish_came, &wish);
+	wgmma_me().ended[gate] = wish.gate->phase;
 	return true;
 }
 
@@ -283,9 +291,9 @@ static inline void wgmma_copy(void *shared, const void *map, unsigned x, unsigne
 	if (wgmma_is_read(f.to, bytes))
 		shim_fault("copy: into shared memory that a product is still reading");
 	for (unsigned i = at / WGMMA_UNIT; i < (at + bytes) / WGMMA_UNIT; i++) {
-		if (s.content[i] == UNDER_WAY)
+		if (s.units[i].content == UNDER_WAY)
 			shim_fault("copy: into shared memory that another copy is writing");
-		s.content[i] = UNDER_WAY;
+		s.units[i].content = UNDER_WAY;
 	}
 	memset(s.memory + at, 0x5a, bytes);
 	memset(shim_shared + at, 0x5a, bytes);
@@ -308,7 +316,7 @@ static inline void wgmma_land_unit(struct wgmma_state &s, const struct wgmma_fli
 	else
 		memset(s.memory + at, 0, WGMMA_UNIT);
 	memcpy(shim_shared + at, s.memory + at, WGMMA_UNIT);
-	s.content[at / WGMMA_UNIT] = THERE;
+	s.units[at / WGMMA_UNIT] = { THERE, true, f.gate, s.gates[f.gate].phase };
 }
 
 /* One copy ends, any of those under way. */
@@ -415,12 +423,26 @@ static inline void wgmma_check_operand(uint64_t descriptor, unsigned rows)
 		for (unsigned k = 0; k < WGMMA_STEP; k += WGMMA_UNIT) {
 			const unsigned at = wgmma_offset(wgmma_address(m, row, k), WGMMA_UNIT);
 
-			if (s.content[at / WGMMA_UNIT] != THERE)
+			if (s.units[at / WGMMA_UNIT].content != THERE)
 				shim_fault("wgmma: reads what no copy has brought yet");
 			if (memcmp(s.memory + at, shim_shared + at, WGMMA_UNIT))
 				shim_fault("wgmma: reads what threads wrote without "
 					   "fence.proxy.async");
 		}
+}
+
+/*
+ * That a copy has ended is of use to those who have waited for it. One unit tells, for operands
+ * come in one piece.
+ */
+static inline void wgmma_check_waited(uint64_t descriptor)
+{
+	const unsigned at =
+		wgmma_offset(wgmma_address(wgmma_matrix_of(descriptor), 0, 0), WGMMA_UNIT);
+	const struct wgmma_unit &unit = wgmma_now().units[at / WGMMA_UNIT];
+
+	if (unit.is_copied && wgmma_me().ended[unit.gate] <= unit.phase)
+		shim_fault("wgmma: reads what this thread has not waited for");
 }
 
 /* PTX ISA: all warps of the warpgroup must have the same descriptors. */
@@ -500,6 +522,8 @@ static inline void wgmma_issue(wgmma_word *sums, unsigned kind, unsigned count, 
 		shim_fault("wgmma: more products under way than the emulation has room for");
 	wgmma_check_warp(op);
 	wgmma_check_group(op);
+	wgmma_check_waited(op.a);
+	wgmma_check_waited(op.b);
 	wgmma_take_sums(me, sums, count);
 	me.queue[(me.first + me.count++) % WGMMA_OPS] = { op, me.group };
 }

@@ -374,6 +374,7 @@ static const struct {
 	{ FAULTY_TWICE, "copy: into shared memory that another copy is writing" },
 	{ FAULTY_BYTES, "wait for what never comes: a GPU would hang" },
 	{ FAULTY_FULL_WAIT, "wgmma: reads what no copy has brought yet" },
+	{ FAULTY_HEARSAY, "wgmma: reads what this thread has not waited for" },
 	{ FAULTY_FENCE, "wgmma: no wgmma.fence since its sums could be touched" },
 	{ FAULTY_DESCRIPTOR, "wgmma: bits of a descriptor are set that mean nothing" },
 	{ FAULTY_PATTERN, "wgmma: the pattern does not begin where the base offset says" },
