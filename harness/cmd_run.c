@@ -168,6 +168,7 @@ static int execute(struct runfolder *r, const struct arguments *a, int again)
 			    .program = run_started_by(r, "program"),
 			    .ssh_config = run_started_by(r, "ssh_config"),
 			    .srun = srun,
+			    .together = *run_started_by(r, "together") != '\0',
 			    .job = run_started_by(r, "job") },
 		.progress = show_progress,
 		.line = json ? show_line : NULL,

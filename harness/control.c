@@ -10,6 +10,7 @@
 #include "harness/joint.h"
 #include "harness/orders.h"
 #include "harness/reach.h"
+#include "harness/remaining.h"
 #include "harness/schedule.h"
 
 #include <signal.h>
@@ -455,32 +456,32 @@ static void on_line(void *arg, int node, const struct event *ev, const char *lin
 
 static void tell_progress(struct run *r)
 {
-	struct progress p = { .phase = "", .failed = r->failed_steps };
-	double left = 0, now = clock_now();
+	const struct plan *plan = r->c->plan;
+	struct step_state *at;
+	struct remaining rest;
+	struct progress p;
 
 	if (!r->c->progress)
 		return;
-	if (r->phase < r->c->profile->phase_count)
-		p.phase = r->c->profile->phases[r->phase].name;
-	p.total = r->c->plan->count;
-	for (int i = 0; i < p.total; i++) {
-		double expected = r->c->plan->steps[i].seconds;
-		int runs = schedule_is_running(r->schedule, i);
-
-		p.done += schedule_is_closed(r->schedule, i);
-		p.running += runs;
-		if (runs)
-			p.step = r->c->plan->steps[i].id;
-		if (runs && now - r->started[i] < expected)
-			left += expected - (now - r->started[i]);
-		else if (!runs && !schedule_is_closed(r->schedule, i))
-			left += expected;
-	}
-	/* The plan's own ratio of schedule to sum turns the sum that is left into time. */
-	for (int i = 0; i < r->c->plan->first_count; i++)
-		p.left += r->c->plan->steps[i].seconds;
-	p.left = p.left > 0 ? left * r->c->plan->seconds / p.left : 0;
-	p.elapsed = now - r->began;
+	at = xcalloc((size_t)plan->count, sizeof(*at));
+	for (int i = 0; i < plan->count; i++)
+		at[i] = (struct step_state){ .running = schedule_is_running(r->schedule, i),
+					     .ended = schedule_is_closed(r->schedule, i),
+					     .started = r->started[i] };
+	rest = plan_remaining(plan, at, clock_now());
+	free(at);
+	p = (struct progress){
+		.phase = r->phase < r->c->profile->phase_count
+				 ? r->c->profile->phases[r->phase].name
+				 : "",
+		.step = rest.step < 0 ? NULL : plan->steps[rest.step].id,
+		.running = rest.running,
+		.done = rest.done,
+		.total = rest.total,
+		.left = rest.left,
+		.failed = r->failed_steps,
+		.elapsed = clock_now() - r->began,
+	};
 	r->c->progress(r->c->arg, &p);
 }
 

@@ -17,6 +17,7 @@ struct launch {
 	const char *ssh_config;  /* for `ssh -F`; "": what ssh reads anyway */
 	const struct push *push; /* the program for nodes that lack it; NULL: it must be there */
 	const char *const *srun; /* options for srun, ends with NULL; NULL: none */
+	int together;            /* many agents by one command, however few there are */
 	const char *job;         /* name of this run's own jobs, so that no other is cancelled */
 	const struct slurm_nodes *slurm; /* what Slurm thinks of nodes; NULL: not known */
 };

@@ -93,6 +93,30 @@ static int slurm_refuses(const struct launch *launch, const char *node, struct e
 	return error_set(err, "Slurm has it as %.100s%s%.300s", state, *reason ? ": " : "", reason);
 }
 
+/* One command line for many tasks: each finds its name in its own environment. */
+static void add_agent(struct launch_words *w, const char *program, const char *node)
+{
+	launch_add(w, program);
+	launch_add(w, "agent");
+	launch_add(w, *node ? "--node" : "--node-env");
+	launch_add(w, *node ? node : "SLURMD_NODENAME");
+	launch_add(w, "--root");
+}
+
+/* Tasks of one command read one standard input, so the program goes to all of them or to none. */
+static void add_push(struct launch_words *w, const struct launch *launch, const char *program,
+		     const char *node)
+{
+	const char *const words[] = { "sh", "-c", push_script, "assay-push" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		launch_add(w, words[i]);
+	add_owned(w, xasprintf("%zu", launch->push->len));
+	launch_add(w, launch->push->sha256);
+	launch_add(w, *node ? program : "");
+	launch_add(w, node);
+}
+
 static char **slurm(const struct launch *launch, const char *const *nodes, int count,
 		    struct error *err)
 {
@@ -111,13 +135,12 @@ static char **slurm(const struct launch *launch, const char *const *nodes, int c
 	add_owned(&w, xasprintf("--job-name=%s", launch->job));
 	add_nodes(&w, nodes, count);
 	launch_add(&w, "--");
-	add_owned(&w, program);
-	launch_add(&w, "agent");
-	/* One command line for many tasks: each finds its name in its own environment. */
-	launch_add(&w, count == 1 ? "--node" : "--node-env");
-	launch_add(&w, count == 1 ? nodes[0] : "SLURMD_NODENAME");
-	launch_add(&w, "--root");
+	if (launch->push)
+		add_push(&w, launch, program, count == 1 ? nodes[0] : "");
+	else
+		add_agent(&w, program, count == 1 ? nodes[0] : "");
 	launch_add(&w, launch->root);
+	free(program);
 	return w.at;
 }
 
@@ -181,6 +204,8 @@ static const char *explain_slurm(int exit_code, const char *noise)
 
 	if (meaning)
 		return meaning;
+	if (exit_code == 125)
+		return "assay could not be brought there";
 	if (exit_code == ENOENT && (exec || bare))
 		return "assay is not there (--program says where to look)";
 	if (exec || (bare && (exit_code == EACCES || exit_code == ENOEXEC)))

@@ -129,9 +129,9 @@ const struct command commands[] = {
 			 " failed.",
 		.example = "assay run --spec my-node.yaml --profile quick -o run1",
 		.options = { OPT_SPEC, OPT_PROFILE, OPT_HOSTS, OPT_LAUNCHER, OPT_ONLY, OPT_SET,
-			     OPT_PROGRAM, OPT_PUSH, OPT_SSH_CONFIG, OPT_SRUN, OPT_DRAIN,
-			     OPT_UNDRAIN, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON, OPT_QUIET,
-			     OPT_HELP },
+			     OPT_PROGRAM, OPT_PUSH, OPT_SSH_CONFIG, OPT_SRUN, OPT_TOGETHER,
+			     OPT_DRAIN, OPT_UNDRAIN, OPT_DESTROY, OPT_ROOT, OPT_OUT, OPT_JSON,
+			     OPT_QUIET, OPT_HELP },
 		.run = cmd_run,
 	},
 	{

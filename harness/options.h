@@ -32,6 +32,7 @@
 	  "where the name of the node stands (for launchers)")                                     \
 	X(OPT_SRUN, "srun", "OPTION",                                                              \
 	  "for srun: --srun=--partition=gpu; may be given more than once")                         \
+	X(OPT_TOGETHER, "together", NULL, "start agents by few srun, each for many nodes")         \
 	X(OPT_DRAIN, "drain", NULL, "drain failed and lost nodes in Slurm, with the reason")       \
 	X(OPT_UNDRAIN, "undrain", NULL, "resume nodes that assay drained and that pass now")       \
 	X(OPT_QUIET, "quiet", NULL, "no progress")                                                 \

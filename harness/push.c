@@ -13,9 +13,10 @@ enum { PROGRAM_MOST = 256 << 20 };
  * which a script of one line finds out before the program comes.
  */
 const char push_script[] =
+	"n=${4:-$SLURMD_NODENAME}\n"
 	"sum() { sha256sum <\"$1\" 2>/dev/null | cut -d' ' -f1; }\n"
 	"if [ -n \"$3\" ] && [ -x \"$3\" ] && [ \"$(sum \"$3\")\" = \"$2\" ]; then\n"
-	"  exec \"$3\" agent --node \"$4\" --root \"$5\"\n"
+	"  exec \"$3\" agent --node \"$n\" --root \"$5\"\n"
 	"fi\n"
 	"umask 077\n"
 	"for d in \"$XDG_RUNTIME_DIR\" /dev/shm /tmp /var/tmp \"$HOME\"; do\n"
@@ -32,7 +33,7 @@ const char push_script[] =
 	"[ \"$(sum \"$f\")\" = \"$2\" ] || { echo 'the copy of the program is damaged' >&2; exit "
 	"125; }\n"
 	"trap - EXIT HUP INT TERM\n"
-	"exec \"$f\" agent --node \"$4\" --root \"$5\" --pushed\n";
+	"exec \"$f\" agent --node \"$n\" --root \"$5\" --pushed\n";
 
 struct push *push_load(struct error *err)
 {

@@ -25,7 +25,7 @@ void push_free(struct push *p);
 
 /*
  * For `sh -c`: $1 bytes and $2 checksum of the program, $3 where it may be already ("": nowhere),
- * $4 node, $5 root.
+ * $4 node ("": as Slurm calls it), $5 root.
  */
 extern const char push_script[];
 

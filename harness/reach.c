@@ -49,9 +49,10 @@ struct channel {
 	struct child_process *agent;
 	int first, count; /* its nodes */
 	int bad_lines;
-	int wanting; /* of its nodes that wait for the program */
+	int tasks;   /* of its nodes the ones that its command was given */
+	int wanting; /* of those that wait for the program */
 	double began;
-	char noise[300]; /* last line of its standard error */
+	char noise[600]; /* the last lines of its standard error, joined by "; " */
 };
 
 struct reach {
@@ -64,7 +65,7 @@ struct reach {
 	struct node *nodes;
 	struct channel *channels;
 	int channel_count, next; /* next: the channel that is started next */
-	int leaving;
+	int starting, leaving;
 	double beaten;
 	json_t *boots; /* index of the node that told this boot id */
 };
@@ -402,10 +403,10 @@ static int push_if_wanted(struct channel *c, const char *line)
 {
 	const struct push *p = c->reach->launch->push;
 
-	if (!p || strcmp(line, PUSH_WORDS) != 0 || ++c->wanting > c->count)
+	if (!p || strcmp(line, PUSH_WORDS) != 0 || ++c->wanting > c->tasks)
 		return 0;
 	c->began = clock_now() + PUSH_SECONDS;
-	if (c->wanting == c->count && c->agent)
+	if (c->wanting == c->tasks && c->agent)
 		child_send_lent(c->agent, p->data, p->len);
 	return 1;
 }
@@ -441,6 +442,41 @@ static void on_line(void *arg, char *line, size_t len, int cut)
 	event_release(&ev);
 }
 
+/* What tells most is not always the last line, so a few of them are kept. */
+static void keep_noise(struct channel *c, const char *line)
+{
+	size_t have = strlen(c->noise), room = sizeof(c->noise) / 2 - 3, n = strnlen(line, room);
+
+	while (have && have + 2 + n >= sizeof(c->noise)) {
+		const char *next = strstr(c->noise, "; ");
+
+		have = next ? have - (size_t)(next + 2 - c->noise) : 0;
+		memmove(c->noise, next ? next + 2 : "", have + 1);
+	}
+	snprintf(c->noise + have, sizeof(c->noise) - have, "%s%.*s", have ? "; " : "", (int)n,
+		 line);
+}
+
+/* One of many agents may leave while the others go on; only the launcher's words tell which. */
+static void lose_named(struct channel *c, const char *line)
+{
+	struct reach *r = c->reach;
+	char *text = c->count > 1 && r->launcher->about ? r->launcher->about(line) : NULL;
+	struct hostlist list = { 0 };
+	struct error err;
+
+	if (text && hostlist_parse(text, &list, &err) == 0) {
+		for (int i = 0; i < list.count; i++) {
+			int node = fleet_find(r->fleet, list.names[i]);
+
+			if (node >= c->first && node < c->first + c->count)
+				reach_lose(r, node, line);
+		}
+		hostlist_release(&list);
+	}
+	free(text);
+}
+
 static void on_noise(void *arg, char *line, size_t len, int cut)
 {
 	struct channel *c = arg;
@@ -448,7 +484,11 @@ static void on_noise(void *arg, char *line, size_t len, int cut)
 	(void)cut;
 	while (len && line[len - 1] == '\r') /* ssh ends its lines as a terminal wants them */
 		line[--len] = '\0';
-	snprintf(c->noise, sizeof(c->noise), "%s", line);
+	if (!len)
+		return;
+	keep_noise(c, line);
+	if (!c->reach->leaving)
+		lose_named(c, line);
 }
 
 /* Why a command is gone that nobody sent away. */
@@ -538,26 +578,42 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- setting up and leaving ---------------------------------------------------------------- */
 
+/* Nodes that the engine will not give stay out of the command, or it would give none. */
+static int names_to_start(struct reach *r, const struct channel *c, const char **names)
+{
+	struct error err;
+	int count = 0;
+
+	for (int i = c->first; i < c->first + c->count; i++) {
+		r->nodes[i].state = STARTING;
+		if (r->launcher->refuses &&
+		    r->launcher->refuses(r->launch, name_of(r, i), &err) < 0)
+			reach_lose(r, i, err.text);
+		else
+			names[count++] = name_of(r, i);
+	}
+	return count;
+}
+
 static void start_channel(struct reach *r, int channel)
 {
 	struct channel *c = &r->channels[channel];
 	const struct child_calls calls = { on_line, on_noise, on_ended, c };
 	const char **names = xcalloc((size_t)c->count, sizeof(*names));
+	int count = names_to_start(r, c, names);
+	char **argv = NULL;
 	struct error err;
-	char **argv;
 
-	for (int i = 0; i < c->count; i++) {
-		names[i] = name_of(r, c->first + i);
-		r->nodes[c->first + i].state = STARTING;
-	}
-	argv = r->launcher->command(r->launch, names, c->count, &err);
+	c->began = clock_now();
+	c->tasks = count;
+	if (count)
+		argv = r->launcher->command(r->launch, names, count, &err);
 	if (argv)
 		c->agent = child_start(r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,
 				       &calls, &err);
 	launch_free(argv);
 	free(names);
-	c->began = clock_now();
-	for (int i = c->first; i < c->first + c->count && !c->agent; i++)
+	for (int i = c->first; count && i < c->first + c->count && !c->agent; i++)
 		reach_lose(r, i, err.text);
 }
 
@@ -582,14 +638,19 @@ static void start_channels(struct reach *r)
 {
 	int window = r->launcher->window;
 
+	if (r->starting) /* a node that is lost at its start comes by here again */
+		return;
+	r->starting = 1;
 	while (!r->leaving && r->next < r->channel_count && (!window || reaching(r) < window))
 		start_channel(r, r->next++);
+	r->starting = 0;
 }
 
 static void make_channels(struct reach *r)
 {
 	const struct launcher *l = r->launcher;
-	int count = r->fleet->count, each = count > l->alone_most ? l->together : 1;
+	int count = r->fleet->count;
+	int each = count > l->alone_most || r->launch->together ? l->together : 1;
 
 	each = each > 1 ? each : 1;
 	r->channel_count = (count + each - 1) / each;

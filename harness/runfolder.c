@@ -299,6 +299,8 @@ static int write_launch(struct runfolder *r, const struct arguments *a, const ch
 	json_object_set_new(r->started_by, "ssh_config",
 			    event_string(value_or(a, OPT_SSH_CONFIG, ""), 4096));
 	json_object_set_new(r->started_by, "push", json_string(a->value[OPT_PUSH] ? "yes" : ""));
+	json_object_set_new(r->started_by, "together",
+			    json_string(a->value[OPT_TOGETHER] ? "yes" : ""));
 	for (int i = 0; i < a->srun_count; i++)
 		json_array_append_new(srun, event_string(a->srun[i], 4096));
 	json_object_set_new(r->started_by, "srun", srun);

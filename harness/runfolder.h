@@ -3,7 +3,8 @@
  * for an old one.
  *
  * RUN/ holds journal.jsonl, spec.yaml and profile.yaml as used (with all that they extend),
- * plan.json, launch.json, the reports and host lists of nodes by outcome. The head event of the journal holds the rest: hosts, options, hashes.
+ * plan.json, launch.json, the reports and host lists of nodes by outcome. The head event of the
+ * journal holds the rest: hosts, options, hashes.
  */
 #ifndef ASSAY_RUNFOLDER_H
 #define ASSAY_RUNFOLDER_H
