@@ -3,6 +3,7 @@
  */
 #include "harness/agent.h"
 #include "harness/options.h"
+#include "harness/telemetry.h"
 #include "harness/version.h"
 
 #include <sodium.h>
@@ -31,6 +32,13 @@ static int cmd_step(const struct arguments *a)
 					       a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "", 0 };
 
 	return step_main(&options);
+}
+
+static int cmd_sample(const struct arguments *a)
+{
+	const struct sample_options options = { a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "" };
+
+	return sample_main(&options);
 }
 
 const struct command commands[] = {
@@ -202,6 +210,16 @@ const struct command commands[] = {
 		.example = "assay step",
 		.options = { OPT_NODE, OPT_ROOT, OPT_HELP },
 		.run = cmd_step,
+		.hidden = 1,
+	},
+	{
+		.name = "sample",
+		.words = "",
+		.summary = "read all sensors once a second",
+		.about = "Started by the agent.",
+		.example = "assay sample",
+		.options = { OPT_ROOT, OPT_HELP },
+		.run = cmd_sample,
 		.hidden = 1,
 	},
 	{

@@ -205,7 +205,7 @@ int machine_counters(struct machine *m, counter_fn *put, void *arg, struct error
 		aer_counters(&s, &parts.items[i]);
 	pci_parts_release(&parts);
 #ifdef HAVE_CUDA
-	nvml_counters(m, put, arg);
+	nvml_counters(m, 0, put, arg);
 #endif
 	return failed;
 }

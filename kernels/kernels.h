@@ -14,6 +14,7 @@
 
 #include "harness/base/base.h"
 #include "kernels/gpu.h"
+#include "kernels/telemetry.h"
 
 struct machine; /* one opened machine: root folder, topology; owns all that host() lends */
 
@@ -310,6 +311,17 @@ struct kernels {
 	/* XIDs of a GPU since the machine was opened, as text ("79 GPU has fallen off the bus"), ""
 	 * if none; the caller frees *text. */
 	int (*gpu_events)(struct machine *m, int gpu, char **text, struct error *err);
+
+	/*
+	 * Watches everything that telemetry.h speaks of. The first reading opens what can hang, so
+	 * opening itself does not. NULL with err.
+	 */
+	struct sampler *(*sampler_open)(struct machine *m, struct error *err);
+	/* One reading, to be asked for once a second. Waits for slow sources at most 0.4 s. */
+	void (*sampler_read)(struct sampler *s, struct sampling *out, sample_event_fn *event,
+			     void *arg);
+	/* 0, or -1 when a source still hangs in its driver: then the machine must stay open. */
+	int (*sampler_close)(struct sampler *s);
 };
 
 /* The kinds that setting() knows, with what `name` is and how one changes such a setting. */

@@ -405,19 +405,20 @@ static int xids(struct nvml *n, struct nvml_device *d, double *value)
 static const struct {
 	const char *name;
 	reader *read;
+	int is_quick; /* one call, or none */
 } counters[] = {
-	{ "gpu_ecc_corrected", ecc_corrected },     /* since the driver was loaded */
-	{ "gpu_ecc_uncorrected", ecc_uncorrected }, /* since the driver was loaded */
-	{ "gpu_row_remaps", row_remaps },           /* in the GPU's life */
-	{ "gpu_row_remap_pending", remap_pending }, /* 1: waits for a reset */
-	{ "gpu_row_remap_failed", remap_failed },   /* 1: one could not be done */
-	{ "gpu_retired_pages", retired_pages },     /* in the GPU's life, before Ampere */
+	{ "gpu_ecc_corrected", ecc_corrected, 1 },     /* since the driver was loaded */
+	{ "gpu_ecc_uncorrected", ecc_uncorrected, 1 }, /* since the driver was loaded */
+	{ "gpu_row_remaps", row_remaps },              /* in the GPU's life */
+	{ "gpu_row_remap_pending", remap_pending },    /* 1: waits for a reset */
+	{ "gpu_row_remap_failed", remap_failed },      /* 1: one could not be done */
+	{ "gpu_retired_pages", retired_pages },        /* in the GPU's life, before Ampere */
 	{ "gpu_nvlink_errors", nvlink_errors },
-	{ "gpu_pcie_replay", pcie_replays },
-	{ "gpu_xids", xids }, /* since NVML was opened */
+	{ "gpu_pcie_replay", pcie_replays, 1 },
+	{ "gpu_xids", xids, 1 }, /* since NVML was opened */
 };
 
-void nvml_counters(struct machine *m, counter_fn *put, void *arg)
+void nvml_counters(struct machine *m, int only_quick, counter_fn *put, void *arg)
 {
 	struct error ignored; /* without NVML there are no such counters */
 	struct nvml *n = nvml_open(m, &ignored);
@@ -434,6 +435,8 @@ void nvml_counters(struct machine *m, counter_fn *put, void *arg)
 		for (size_t k = 0; k < ARRAY_SIZE(counters); k++) {
 			double value;
 
+			if (only_quick && !counters[k].is_quick)
+				continue;
 			if (counters[k].read(n, &n->devices[i], &value) == NVML_OK)
 				put(arg, part, counters[k].name, value);
 		}

@@ -1,6 +1,6 @@
 /*
- * nvml_inside.h - the opened NVML, shared by nvml.c, nvml_facts.c, nvml_counters.c, gpu_sensors.c
- * and gpu_list.c only. Everyone else asks through nvml.h.
+ * nvml_inside.h - the opened NVML, shared by nvml.c, nvml_facts.c, nvml_counters.c, gpu_sensors.c,
+ * gpu_list.c and sample_nvml.c only. Everyone else asks through nvml.h.
  */
 #ifndef ASSAY_NVML_INSIDE_H
 #define ASSAY_NVML_INSIDE_H

@@ -5,6 +5,7 @@
  * nowhere else.
  */
 #include "kernels/machine.h"
+#include "kernels/sample.h"
 
 #ifdef HAVE_CUDA
 #include "kernels/cuda.h"
@@ -34,6 +35,9 @@ const struct kernels real_kernels = {
 	.disk_io = disk_io,
 	.disk_integrity = disk_integrity,
 	.disk_health = disk_health,
+	.sampler_open = sampler_open,
+	.sampler_read = sampler_read,
+	.sampler_close = sampler_close,
 #ifdef HAVE_CUDA
 	.double_of = machine_double_of,
 	.gpus = machine_gpus,

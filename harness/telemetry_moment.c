@@ -1,0 +1,187 @@
+/*
+ * telemetry_moment.c - the second at which a part's trouble began, and what else changed then.
+ *
+ * Pure: only what was sampled counts. A series changed when it left, within two seconds of the
+ * mark, what it had been within the minute before by more than it had moved in all of that minute;
+ * so a series that is always restless accuses nobody.
+ */
+#include "harness/telemetry.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEAR = 2, BEFORE = 60, POINTS_LEAST = 3, JUMPS_SHOWN = 5, WHAT_MOST = 120 };
+
+struct jump {
+	const struct telemetry_series *series;
+	double before, after, size; /* size: in spreads of the minute before */
+};
+
+/* Whether a mark is about this part: "gpu3" of "gpu3" and of the pair "gpu0>gpu3". */
+static int is_of(const char *part, const char *mark_part)
+{
+	size_t len = strlen(mark_part);
+	const char *other = strchr(part, '>');
+
+	if (!strcmp(part, mark_part))
+		return 1;
+	return other && len &&
+	       ((!strncmp(part, mark_part, len) && part[len] == '>') ||
+		!strcmp(other + 1, mark_part));
+}
+
+/* What is told of the watching itself is no trouble of a part. */
+static int is_trouble(const struct telemetry_mark *m)
+{
+	static const char *const words[] = { "hole", "missed", "kept", "marks", "back" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(m->what, words[i]))
+			return 0;
+	return 1;
+}
+
+/* The first mark of the part, else of the node; NULL if there is none. */
+static const struct telemetry_mark *first_mark(const struct telemetry *t, const char *part,
+					       double from, double to)
+{
+	const struct telemetry_mark *found = NULL;
+
+	for (int i = 0; i < t->mark_count; i++) {
+		const struct telemetry_mark *m = &t->marks[i];
+		int better = !found || m->t < found->t;
+
+		if (m->t < from || m->t > to || !is_trouble(m))
+			continue;
+		if (is_of(part, m->part) && (better || !is_of(part, found->part)))
+			found = m;
+		else if (!*m->part && better && (!found || !is_of(part, found->part)))
+			found = m;
+	}
+	return found;
+}
+
+/* ---- what else changed --------------------------------------------------------------------- */
+
+static double spread_of(const double *values, int count)
+{
+	double least = values[0], most = values[0];
+
+	for (int i = 1; i < count; i++) {
+		least = fmin(least, values[i]);
+		most = fmax(most, values[i]);
+	}
+	return most - least;
+}
+
+/* The farthest that the series got from the median of the minute before. 1 if that is a jump. */
+static int find_jump(const struct telemetry *t, const struct telemetry_series *s, double at,
+		     struct jump *j)
+{
+	double *before = xcalloc((size_t)s->count + 1, sizeof(*before)), spread = 0, least;
+	const double near = fmax(NEAR, t->every);
+	int count = 0, found = 0;
+
+	for (int i = 0; i < s->count; i++)
+		if (s->t[i] >= at - BEFORE && s->t[i] < at - NEAR)
+			before[count++] = s->v[i];
+	*j = (struct jump){ .series = s };
+	if (count >= POINTS_LEAST) {
+		spread = spread_of(before, count);
+		j->before = median_of(before, count).value;
+	}
+	free(before);
+	if (count < POINTS_LEAST)
+		return 0;
+	least = fmax(spread, fmax(s->about.moved, fmax(s->about.unit, 1e-9)));
+	for (int i = 0; i < s->count; i++) {
+		double size = fabs(s->v[i] - j->before) / least;
+
+		if (s->t[i] < at - NEAR || s->t[i] > at + near || !(size > 1) || size <= j->size)
+			continue;
+		j->after = s->v[i];
+		j->size = size;
+		found = 1;
+	}
+	return found;
+}
+
+static int larger_first(const void *a, const void *b)
+{
+	const struct jump *x = a, *y = b;
+
+	if (x->size != y->size)
+		return x->size > y->size ? -1 : 1;
+	return x->series < y->series ? -1 : 1;
+}
+
+static int find_jumps(const struct telemetry *t, const struct telemetry_mark *m,
+		      struct jump **jumps)
+{
+	int count = 0;
+
+	*jumps = xcalloc((size_t)t->series_count + 1, sizeof(**jumps));
+	for (int i = 0; i < t->series_count; i++) {
+		const struct sample_series *about = &t->series[i].about;
+		int is_itself = !strcmp(about->part, m->part) && !strcmp(about->name, m->what);
+
+		if (!is_itself && find_jump(t, &t->series[i], m->t, &(*jumps)[count]))
+			count++;
+	}
+	qsort(*jumps, (size_t)count, sizeof(**jumps), larger_first);
+	return count;
+}
+
+static void tell_jumps(const struct telemetry *t, const struct telemetry_mark *m, struct text *out)
+{
+	struct jump *jumps;
+	int count = find_jumps(t, m, &jumps);
+
+	if (count && t->every > 1)
+		text_addf(out, "; within %.0f s of it ", t->every);
+	else if (count)
+		text_add(out, "; at that second ");
+	for (int i = 0; i < count && i < JUMPS_SHOWN; i++) {
+		const struct sample_series *about = &jumps[i].series->about;
+		char name[128];
+
+		text_addf(out, "%s%s %.4g to %.4g", i ? ", " : "",
+			  series_name(about->part, about->name, name), jumps[i].before,
+			  jumps[i].after);
+	}
+	if (count > JUMPS_SHOWN)
+		text_addf(out, " and %d more", count - JUMPS_SHOWN);
+	free(jumps);
+}
+
+int telemetry_moment(const struct telemetry *t, const char *part, double from, double to,
+		     struct moment *m)
+{
+	const struct telemetry_mark *mark = first_mark(t, part, from, to);
+	struct text out;
+	char when[32];
+
+	if (!mark)
+		return 0;
+	clock_text(mark->t, when);
+	text_init(&out);
+	/* "2026-11-21T14:03:07Z": the time of day is enough beside the seconds */
+	text_addf(&out, "from %.8s (%.0f s into the step): ", when + 11, mark->t - from);
+	if (*mark->part && strcmp(mark->part, part) != 0)
+		text_addf(&out, "%s ", mark->part);
+	text_addf(&out, "%.*s", WHAT_MOST, mark->text);
+	tell_jumps(t, mark, &out);
+	m->t = mark->t;
+	m->what = xstrdup(mark->text);
+	m->text = text_detach(&out);
+	return 1;
+}
+
+void moment_release(struct moment *m)
+{
+	free(m->what);
+	free(m->text);
+	m->what = m->text = NULL;
+}
