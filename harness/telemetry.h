@@ -20,9 +20,10 @@
 enum {
 	TELEMETRY_WINDOW = 10,     /* seconds that one tele line stands for */
 	TELEMETRY_AGAIN = 600,     /* every series is told at least so often */
+	TELEMETRY_BEFORE = 660,    /* load so many seconds more, before and behind, for moments */
 	TELEMETRY_LINES = 3,       /* tele lines of one window, at most */
 	TELEMETRY_MARKS = 60,      /* marks at once, at most; one more comes free every window */
-	TELEMETRY_KEPT = 32 << 20, /* bytes that a node keeps at most, packed */
+	TELEMETRY_KEPT = 48 << 20, /* bytes that a node keeps at most, packed */
 	TELEMETRY_LINES_MOST = 200 << 20, /* bytes of one NODE.jsonl */
 	TELEMETRY_FULL_MOST = 256 << 20,  /* bytes of one NODE.full: a resumed run has several */
 };

@@ -12,7 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEAR = 2, BEFORE = 60, POINTS_LEAST = 3, JUMPS_SHOWN = 5, WHAT_MOST = 120 };
+static const double share_at_rest = 0.02;
+enum {
+	NEAR = 2,
+	BEFORE = 60,
+	POINTS_LEAST = 3,
+	JUMPS_SHOWN = 5,
+	WHAT_MOST = 120,
+	OTHERS_SHOWN = 2,
+	OTHER_MOST = 80
+};
 
 struct jump {
 	const struct telemetry_series *series;
@@ -76,30 +85,53 @@ static double spread_of(const double *values, int count)
 	return most - least;
 }
 
-/* The farthest that the series got from the median of the minute before. 1 if that is a jump. */
+/* What it was before, and by how much it must leave that. 0, or -1 when nothing is known of it. */
+static int before_of(const struct telemetry *t, const struct telemetry_series *s, double at,
+		     double *value, double *least)
+{
+	double *before = xcalloc((size_t)s->count + 1, sizeof(*before)), spread = 0, told = NAN;
+	int count = 0;
+
+	for (int i = 0; i < s->count && s->t[i] < at - NEAR; i++) {
+		told = s->t[i] >= at - TELEMETRY_BEFORE ? s->v[i] : NAN;
+		if (s->t[i] >= at - BEFORE)
+			before[count++] = s->v[i];
+	}
+	*value = told;
+	if (count >= POINTS_LEAST) {
+		spread = spread_of(before, count);
+		*value = median_of(before, count).value;
+	}
+	free(before);
+	*least = fmax(spread, fmax(s->about.moved, fmax(s->about.unit, 1e-9)));
+	if (count >= POINTS_LEAST)
+		return 0;
+	/* On the wire a series that rests is silent: what it was told last still holds. */
+	*least = fmax(*least, fabs(told) * share_at_rest);
+	return t->every > 1 && isfinite(told) ? 0 : -1;
+}
+
+/* How long behind a mark a change still belongs to it. */
+static double near_of(const struct telemetry *t)
+{
+	return t->every > 1 ? 2 * t->every : NEAR;
+}
+
+/* The farthest that the series got from what it was before. 1 if that is a jump. */
 static int find_jump(const struct telemetry *t, const struct telemetry_series *s, double at,
 		     struct jump *j)
 {
-	double *before = xcalloc((size_t)s->count + 1, sizeof(*before)), spread = 0, least;
-	const double near = fmax(NEAR, t->every);
-	int count = 0, found = 0;
+	double least;
+	int found = 0;
 
-	for (int i = 0; i < s->count; i++)
-		if (s->t[i] >= at - BEFORE && s->t[i] < at - NEAR)
-			before[count++] = s->v[i];
 	*j = (struct jump){ .series = s };
-	if (count >= POINTS_LEAST) {
-		spread = spread_of(before, count);
-		j->before = median_of(before, count).value;
-	}
-	free(before);
-	if (count < POINTS_LEAST)
+	if (before_of(t, s, at, &j->before, &least) < 0)
 		return 0;
-	least = fmax(spread, fmax(s->about.moved, fmax(s->about.unit, 1e-9)));
 	for (int i = 0; i < s->count; i++) {
 		double size = fabs(s->v[i] - j->before) / least;
 
-		if (s->t[i] < at - NEAR || s->t[i] > at + near || !(size > 1) || size <= j->size)
+		if (s->t[i] < at - NEAR || s->t[i] > at + near_of(t) || !(size > 1) ||
+		    size <= j->size)
 			continue;
 		j->after = s->v[i];
 		j->size = size;
@@ -140,7 +172,7 @@ static void tell_jumps(const struct telemetry *t, const struct telemetry_mark *m
 	int count = find_jumps(t, m, &jumps);
 
 	if (count && t->every > 1)
-		text_addf(out, "; within %.0f s of it ", t->every);
+		text_addf(out, "; within %.0f s of it ", near_of(t));
 	else if (count)
 		text_add(out, "; at that second ");
 	for (int i = 0; i < count && i < JUMPS_SHOWN; i++) {
@@ -154,6 +186,22 @@ static void tell_jumps(const struct telemetry *t, const struct telemetry_mark *m
 	if (count > JUMPS_SHOWN)
 		text_addf(out, " and %d more", count - JUMPS_SHOWN);
 	free(jumps);
+}
+
+/* Other troubles of the same seconds, on this part or elsewhere on the node. */
+static void tell_others(const struct telemetry *t, const struct telemetry_mark *mark,
+			struct text *out)
+{
+	int told = 0;
+
+	for (int i = 0; i < t->mark_count && told < OTHERS_SHOWN; i++) {
+		const struct telemetry_mark *m = &t->marks[i];
+
+		if (m == mark || !is_trouble(m) || fabs(m->t - mark->t) > NEAR)
+			continue;
+		text_addf(out, "%s%s%s%.*s", told++ ? ", " : "; also ", m->part,
+			  *m->part ? " " : "", OTHER_MOST, m->text);
+	}
 }
 
 int telemetry_moment(const struct telemetry *t, const char *part, double from, double to,
@@ -172,6 +220,7 @@ int telemetry_moment(const struct telemetry *t, const char *part, double from, d
 	if (*mark->part && strcmp(mark->part, part) != 0)
 		text_addf(&out, "%s ", mark->part);
 	text_addf(&out, "%.*s", WHAT_MOST, mark->text);
+	tell_others(t, mark, &out);
 	tell_jumps(t, mark, &out);
 	m->t = mark->t;
 	m->what = xstrdup(mark->text);

@@ -325,14 +325,15 @@ static int is_moved(const struct wire *w, int i)
 {
 	const struct watched *x = &w->items[i];
 	const struct sample_series *s = &w->series[i];
+	int is_measured = s->kind == SERIES_LEVEL || s->kind == SERIES_FLOW;
 	double change;
 
 	if (!x->count)
 		return 0;
-	if (!x->has_told)
-		return 1;
+	if (!x->has_told) /* of counters and states the first value is no news */
+		return is_measured;
 	change = change_of(&x->now, &x->told);
-	if (s->kind == SERIES_LEVEL || s->kind == SERIES_FLOW)
+	if (is_measured)
 		return change > 0 && change >= s->moved &&
 		       change >= share_moved * fabs(x->told.mean);
 	return change > 0;
@@ -395,53 +396,77 @@ static size_t entry_size(const char *name, const json_t *entry)
 	return size;
 }
 
-static void send_series(struct wire *w, double t, const int *order, int count)
+/* The lines of a window, filled one after the other. */
+struct packer {
+	struct wire *w;
+	double t;
+	json_t *values;
+	size_t used;
+	int lines;
+};
+
+/* Puts series of the list into at most so many lines. How many found a place. */
+static int pack(struct packer *p, const int *list, int count, int lines)
 {
-	json_t *values = json_object();
-	size_t used = 0;
-	int lines = 1, k = 0;
-
-	for (; k < count; k++) {
-		struct watched *x = &w->items[order[k]];
-		json_t *entry = entry_json(w, order[k]);
+	for (int k = 0; k < count; k++) {
+		const struct sample_series *s = &p->w->series[list[k]];
+		struct watched *x = &p->w->items[list[k]];
+		json_t *entry = entry_json(p->w, list[k]);
 		char name[128];
-		size_t size;
+		size_t size = entry_size(series_name(s->part, s->name, name), entry);
 
-		series_name(w->series[order[k]].part, w->series[order[k]].name, name);
-		size = entry_size(name, entry);
-		if (used + size > ENTRIES_MOST && lines == TELEMETRY_LINES) {
+		if (p->used + size > ENTRIES_MOST && p->lines >= lines) {
 			json_decref(entry);
-			break;
+			return k;
 		}
-		if (used + size > ENTRIES_MOST) {
-			send_line(w, t, values, 0);
-			values = json_object();
-			used = 0;
-			lines++;
+		if (p->used + size > ENTRIES_MOST) {
+			send_line(p->w, p->t, p->values, 0);
+			p->values = json_object();
+			p->used = 0;
+			p->lines++;
 		}
-		used += size;
-		json_object_set_new(values, name, entry);
+		p->used += size;
+		json_object_set_new(p->values, name, entry);
 		x->told = x->now;
 		x->has_told = 1;
-		x->told_window = w->window;
+		x->told_window = p->w->window;
 	}
-	send_line(w, t, values, count - k);
+	return count;
+}
+
+/* News first; but one line is left for what must be told again, or a busy node never told it. */
+static void send_series(struct wire *w, double t, const int *news, int news_count, const int *old,
+			int old_count)
+{
+	struct packer p = { .w = w, .t = t, .values = json_object(), .lines = 1 };
+	int told = pack(&p, news, news_count, TELEMETRY_LINES - (old_count > 0));
+
+	pack(&p, old, old_count, TELEMETRY_LINES);
+	told += pack(&p, news + told, news_count - told, TELEMETRY_LINES);
+	send_line(w, t, p.values, news_count - told);
 }
 
 /* An empty line is sent, too: it says that the sampler lives and nothing moved. */
 static void window_close(struct wire *w, double t, int is_end)
 {
 	const long again = TELEMETRY_AGAIN / TELEMETRY_WINDOW;
-	int *order = xcalloc((size_t)w->count + 1, sizeof(*order)), count = 0;
+	int *news = xcalloc((size_t)w->count + 1, sizeof(*news)), news_count = 0;
+	int *old = xcalloc((size_t)w->count + 1, sizeof(*old)), old_count = 0;
 
 	w->window++;
-	for (int i = 0; i < w->count; i++)
-		if (is_moved(w, i) ||
-		    (w->items[i].count && w->window - w->items[i].told_window >= again))
-			order[count++] = i;
-	qsort_r(order, (size_t)count, sizeof(*order), older_first, w->items);
-	send_series(w, t, order, count);
-	free(order);
+	for (int i = 0; i < w->count; i++) {
+		const struct watched *x = &w->items[i];
+
+		if (is_moved(w, i))
+			news[news_count++] = i;
+		else if (x->count && (!x->has_told || w->window - x->told_window >= again))
+			old[old_count++] = i;
+	}
+	qsort_r(news, (size_t)news_count, sizeof(*news), older_first, w->items);
+	qsort_r(old, (size_t)old_count, sizeof(*old), older_first, w->items);
+	send_series(w, t, news, news_count, old, old_count);
+	free(news);
+	free(old);
 	for (int i = 0; i < w->count; i++)
 		w->items[i].count = 0;
 	w->seconds = 0;

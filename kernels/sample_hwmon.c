@@ -35,8 +35,8 @@ static const struct {
 } quantities[] = {
 	{ "temp", "_input", "c", 1e-3, 0.5, 2 },
 	{ "fan", "_input", "rpm", 1, 10, 300 },
-	{ "power", "_average", "w", 1e-6, 0.1, 20 },
-	{ "power", "_input", "w", 1e-6, 0.1, 20 },
+	{ "power", "_average", "w", 1e-6, 1, 20 },
+	{ "power", "_input", "w", 1e-6, 1, 20 },
 };
 
 enum { NUMBERS_MOST = 100 }; /* of one quantity of a chip */
@@ -86,7 +86,7 @@ static void choose_name(const struct source *s, const char *part, const char *ch
 		snprintf(base, sizeof(base), "%.12s_%.24s", chip, word);
 	snprintf(like->name, sizeof(like->name), "%s_%s", base, unit_name);
 	for (int i = 2; i < 1000 && is_taken(s, part, like->name); i++)
-		snprintf(like->name, sizeof(like->name), "%s%d_%s", base, i % 1000, unit_name);
+		snprintf(like->name, sizeof(like->name), "%s_%d_%s", base, i % 1000, unit_name);
 }
 
 /* The part that a sensor belongs to: that of its device, or the socket in its label. */

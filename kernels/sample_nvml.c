@@ -20,7 +20,7 @@ static const struct sensor {
 	double scale;
 	size_t at; /* in struct gpu_sensors, a double */
 } sensors[] = {
-	{ { .name = "power_w", .kind = SERIES_LEVEL, .unit = 0.1, .moved = 10 },
+	{ { .name = "power_w", .kind = SERIES_LEVEL, .unit = 0.5, .moved = 10 },
 	  1,
 	  offsetof(struct gpu_sensors, power_w) },
 	{ { .name = "clock_mhz", .kind = SERIES_LEVEL, .unit = 1, .moved = 30 },
