@@ -84,6 +84,7 @@ int cmd_watch(const struct arguments *a);
 int cmd_plan(const struct arguments *a);
 int cmd_judge(const struct arguments *a);
 int cmd_report(const struct arguments *a);
+int cmd_telemetry(const struct arguments *a);
 int cmd_inventory(const struct arguments *a);
 int cmd_spec_list(const struct arguments *a);
 int cmd_spec_show(const struct arguments *a);

@@ -212,7 +212,9 @@ static void run_loop(struct sample *x)
 	uv_pipe_init(&x->loop, &x->in, 0);
 	x->timer.data = x->term.data = x->in.data = x;
 	uv_signal_start(&x->term, on_signal, SIGTERM);
-	if (uv_pipe_open(&x->in, STDIN_FILENO) == 0)
+	/* libuv cannot wait for files and the like; without a pipe only a signal ends us. */
+	if (uv_guess_handle(STDIN_FILENO) == UV_NAMED_PIPE &&
+	    uv_pipe_open(&x->in, STDIN_FILENO) == 0)
 		uv_read_start((uv_stream_t *)&x->in, on_alloc, on_input);
 	x->start = uv_hrtime();
 	wait_for_next(x);

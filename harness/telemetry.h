@@ -123,34 +123,53 @@ struct telemetry_mark {
 };
 
 /* One series as people read it: a flow is a rate in its unit a second. */
+struct telemetry_point {
+	double t, mean, least, most;
+};
+
 struct telemetry_series {
 	struct sample_series about; /* part, name, kind, moved */
-	double *t, *v;
+	struct telemetry_point *points;
 	int count;
+	/* while it is read: readings in the last point; the last reading of a flow */
+	int in_bucket;
+	double last, last_at;
+};
+
+/* What to read of a node. */
+struct telemetry_wish {
+	double ahead;    /* seconds that the node's clock is ahead: taken off all times */
+	double from, to; /* without it */
+	double bucket;   /* points are put together over so many seconds; 0: not */
+	const char *const
+		*patterns; /* of names as by fnmatch ("gpu*.power_w"), NULL ends; NULL: all */
 };
 
 struct telemetry {
-	double ahead; /* seconds that the node's clock is ahead; all t here are without it */
-	double every; /* seconds between points: 1 from NODE.full, 10 from NODE.jsonl */
+	double every; /* seconds between readings: 1 from NODE.full, 10 from NODE.jsonl */
 	struct telemetry_mark *marks;
 	int mark_count;
 	struct telemetry_series *series;
 	int series_count;
-	int damaged; /* lines or blocks that could not be read */
+	int damaged; /* lines, blocks and columns that could not be read */
 };
 
 /*
  * What is known of a node between two times: marks from NODE.jsonl, series from NODE.full where it
- * covers that time and else from NODE.jsonl. NULL with err when there is no telemetry of this node.
+ * covers any of that time and else from NODE.jsonl. NULL with err when there is no telemetry of
+ * this node.
  */
-struct telemetry *telemetry_load(const char *run, const char *node, double ahead, double from,
-				 double to, struct error *err);
+struct telemetry *telemetry_load(const char *run, const char *node,
+				 const struct telemetry_wish *wish, struct error *err);
 void telemetry_free(struct telemetry *t);
+/* The times of the first and the last that is known of a node. 0, or -1 with err. */
+int telemetry_span(const char *run, const char *node, double ahead, double *from, double *to,
+		   struct error *err);
 const struct telemetry_series *telemetry_find(const struct telemetry *t, const char *part,
 					      const char *name);
 /* The same from texts in memory (either may be empty): for tests and fuzzers. */
 struct telemetry *telemetry_parse(const char *lines, size_t len, const unsigned char *full,
-				  size_t full_len, double ahead, double from, double to);
+				  size_t full_len, const struct telemetry_wish *wish);
 
 /* ---- the moment of a finding (telemetry_moment.c) ------------------------------------------- */
 

@@ -92,10 +92,10 @@ static int before_of(const struct telemetry *t, const struct telemetry_series *s
 	double *before = xcalloc((size_t)s->count + 1, sizeof(*before)), spread = 0, told = NAN;
 	int count = 0;
 
-	for (int i = 0; i < s->count && s->t[i] < at - NEAR; i++) {
-		told = s->t[i] >= at - TELEMETRY_BEFORE ? s->v[i] : NAN;
-		if (s->t[i] >= at - BEFORE)
-			before[count++] = s->v[i];
+	for (int i = 0; i < s->count && s->points[i].t < at - NEAR; i++) {
+		told = s->points[i].t >= at - TELEMETRY_BEFORE ? s->points[i].mean : NAN;
+		if (s->points[i].t >= at - BEFORE)
+			before[count++] = s->points[i].mean;
 	}
 	*value = told;
 	if (count >= POINTS_LEAST) {
@@ -128,12 +128,12 @@ static int find_jump(const struct telemetry *t, const struct telemetry_series *s
 	if (before_of(t, s, at, &j->before, &least) < 0)
 		return 0;
 	for (int i = 0; i < s->count; i++) {
-		double size = fabs(s->v[i] - j->before) / least;
+		double size = fabs(s->points[i].mean - j->before) / least;
 
-		if (s->t[i] < at - NEAR || s->t[i] > at + near_of(t) || !(size > 1) ||
+		if (s->points[i].t < at - NEAR || s->points[i].t > at + near_of(t) || !(size > 1) ||
 		    size <= j->size)
 			continue;
-		j->after = s->v[i];
+		j->after = s->points[i].mean;
 		j->size = size;
 		found = 1;
 	}

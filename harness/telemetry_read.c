@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,16 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const double value_most = 1e18; /* no sensor is beyond, and sums of these stay numbers */
 enum { MARKS_MOST = 100000, SLACK = 60 /* seconds that lines may be out of order */ };
-
-static struct telemetry *telemetry_new(double ahead)
-{
-	struct telemetry *t = xcalloc(1, sizeof(*t));
-
-	t->ahead = ahead;
-	t->every = TELEMETRY_WINDOW;
-	return t;
-}
 
 void telemetry_free(struct telemetry *t)
 {
@@ -36,10 +29,8 @@ void telemetry_free(struct telemetry *t)
 		free(t->marks[i].what);
 		free(t->marks[i].text);
 	}
-	for (int i = 0; i < t->series_count; i++) {
-		free(t->series[i].t);
-		free(t->series[i].v);
-	}
+	for (int i = 0; i < t->series_count; i++)
+		free(t->series[i].points);
 	free(t->marks);
 	free(t->series);
 	free(t);
@@ -55,64 +46,83 @@ const struct telemetry_series *telemetry_find(const struct telemetry *t, const c
 	return NULL;
 }
 
-static struct telemetry_series *series_add(struct telemetry *t, const struct sample_series *about)
+/* That of this part and name, made at the first time. */
+static struct telemetry_series *series_of(struct telemetry *t, const struct sample_series *about)
 {
-	struct telemetry_series *s;
+	struct telemetry_series *s =
+		(struct telemetry_series *)telemetry_find(t, about->part, about->name);
 
+	if (s)
+		return s;
 	t->series = grow(t->series, (size_t)t->series_count, sizeof(*t->series));
 	s = &t->series[t->series_count++];
-	*s = (struct telemetry_series){ .about = *about };
+	*s = (struct telemetry_series){ .about = *about, .last = NAN };
 	return s;
 }
 
-static void point_add(struct telemetry_series *s, double t, double v)
+static int is_wanted(const struct telemetry_wish *wish, const struct sample_series *about)
 {
-	s->t = grow(s->t, (size_t)s->count, sizeof(*s->t));
-	s->v = grow(s->v, (size_t)s->count, sizeof(*s->v));
-	s->t[s->count] = t;
-	s->v[s->count++] = v;
+	char name[128];
+
+	series_name(about->part, about->name, name);
+	for (int i = 0; wish->patterns && wish->patterns[i]; i++)
+		if (fnmatch(wish->patterns[i], name, 0) == 0)
+			return 1;
+	return !wish->patterns;
+}
+
+/* A point of its own, or into the bucket of the one before. */
+static void point_add(struct telemetry_series *s, const struct telemetry_wish *wish,
+		      const struct telemetry_point *p)
+{
+	struct telemetry_point *last = s->count ? &s->points[s->count - 1] : NULL;
+
+	if (p->t < wish->from || p->t > wish->to)
+		return;
+	if (last && wish->bucket > 0 && p->t >= last->t && p->t < last->t + wish->bucket) {
+		last->mean += (p->mean - last->mean) / ++s->in_bucket;
+		last->least = fmin(last->least, p->least);
+		last->most = fmax(last->most, p->most);
+		return;
+	}
+	s->points = grow(s->points, (size_t)s->count, sizeof(*s->points));
+	s->points[s->count++] = *p;
+	s->in_bucket = 1;
 }
 
 /* ---- NODE.full ----------------------------------------------------------------------------- */
 
 /* Points of one column; a flow becomes its growth a second since the reading before. */
-static void add_column(struct telemetry *t, const struct block *b, int column, double from,
-		       double to)
+static void add_column(struct telemetry *t, const struct block *b, int column,
+		       const struct telemetry_wish *wish)
 {
 	const struct sample_series *about = &b->columns[column].series;
-	struct telemetry_series *s =
-		(struct telemetry_series *)telemetry_find(t, about->part, about->name);
-	double *values = xcalloc((size_t)b->rows, sizeof(*values)), last = NAN, last_at = 0;
+	struct telemetry_series *s = series_of(t, about);
+	double *values = xcalloc((size_t)b->rows, sizeof(*values));
 	struct error ignored; /* counted */
 
-	if (block_values(b, column, values, &ignored) < 0) {
-		t->damaged++;
-		free(values);
-		return;
-	}
-	s = s ? s : series_add(t, about);
+	t->damaged += block_values(b, column, values, &ignored) < 0;
 	for (int i = 0; i < b->rows; i++) {
-		double at = (double)b->ms[i] / 1e3 - t->ahead, v = values[i];
+		double at = (double)b->ms[i] / 1e3 - wish->ahead, v = values[i];
 
 		if (!isfinite(v))
 			continue;
 		if (about->kind == SERIES_FLOW) {
-			double grown = v - last, took = at - last_at;
+			double grown = v - s->last, took = at - s->last_at;
 
-			last = v;
-			last_at = at;
+			s->last = v;
+			s->last_at = at;
 			if (!(grown >= 0) || !(took > 0))
 				continue;
 			v = grown / took;
 		}
-		if (at >= from && at <= to)
-			point_add(s, at, v);
+		point_add(s, wish, &(struct telemetry_point){ at, v, v, v });
 	}
 	free(values);
 }
 
-static void add_blocks(struct telemetry *t, const unsigned char *data, size_t len, double from,
-		       double to)
+static void add_blocks(struct telemetry *t, const unsigned char *data, size_t len,
+		       const struct telemetry_wish *wish)
 {
 	int64_t first, last;
 	struct error ignored; /* counted */
@@ -122,19 +132,20 @@ static void add_blocks(struct telemetry *t, const unsigned char *data, size_t le
 
 	for (; (rc = block_peek(data, len, &used, &first, &last, &ignored)) > 0;
 	     data += used, len -= used) {
-		if ((double)last / 1e3 - t->ahead < from || (double)first / 1e3 - t->ahead > to)
+		if ((double)last / 1e3 - wish->ahead < wish->from ||
+		    (double)first / 1e3 - wish->ahead > wish->to)
 			continue;
 		if (block_open(data, len, &used, &b, &ignored) <= 0) {
 			t->damaged++;
 			continue;
 		}
 		for (int i = 0; i < b.count; i++)
-			add_column(t, &b, i, from, to);
+			if (is_wanted(wish, &b.columns[i].series))
+				add_column(t, &b, i, wish);
+		t->every = 1;
 		block_release(&b);
 	}
 	t->damaged += rc < 0;
-	if (t->series_count)
-		t->every = 1;
 }
 
 /* ---- NODE.jsonl ---------------------------------------------------------------------------- */
@@ -155,23 +166,40 @@ static int name_split(const char *whole, struct sample_series *about)
 	return 0;
 }
 
-static void add_tele(struct telemetry *t, const struct event *ev, double at)
+/* [value], or [least, mean, most]. 0, or -1. */
+static int point_of(const json_t *list, struct telemetry_point *p)
 {
+	size_t count = json_array_size(list);
+	const json_t *mean = json_array_get(list, count == 3);
+	const json_t *least = json_array_get(list, 0), *most = json_array_get(list, count - 1);
+
+	if ((count != 1 && count != 3) || !json_is_number(mean) || !json_is_number(least) ||
+	    !json_is_number(most))
+		return -1;
+	p->mean = json_number_value(mean);
+	p->least = json_number_value(least);
+	p->most = json_number_value(most);
+	return p->least <= p->most && fabs(p->mean) < value_most && fabs(p->least) < value_most &&
+			       fabs(p->most) < value_most
+		       ? 0
+		       : -1;
+}
+
+static void add_tele(struct telemetry *t, const struct event *ev, double at,
+		     const struct telemetry_wish *wish)
+{
+	struct telemetry_point p = { .t = at };
 	json_t *list;
 	const char *name;
 
 	json_object_foreach(json_object_get(ev->json, "v"), name, list)
 	{
-		json_t *mean = json_array_get(list, json_array_size(list) > 1);
-		struct telemetry_series *s;
 		struct sample_series about;
 
-		if (!json_is_number(mean) || name_split(name, &about) < 0) {
+		if (point_of(list, &p) < 0 || name_split(name, &about) < 0)
 			t->damaged++;
-			continue;
-		}
-		s = (struct telemetry_series *)telemetry_find(t, about.part, about.name);
-		point_add(s ? s : series_add(t, &about), at, json_number_value(mean));
+		else if (is_wanted(wish, &about) && t->series_count < SERIES_MOST)
+			point_add(series_of(t, &about), wish, &p);
 	}
 }
 
@@ -191,7 +219,7 @@ static void add_mark(struct telemetry *t, const struct event *ev, double at)
 
 struct lines_between {
 	struct telemetry *t;
-	double from, to;
+	const struct telemetry_wish *wish;
 	int only_marks, is_past;
 };
 
@@ -206,14 +234,14 @@ static void add_line(void *arg, char *line, size_t len, int was_cut)
 		x->t->damaged++;
 		return;
 	}
-	at = event_number(&ev, "t") - x->t->ahead;
-	if (at > x->to + SLACK)
+	at = event_number(&ev, "t") - x->wish->ahead;
+	if (at > x->wish->to + SLACK)
 		x->is_past = 1;
-	if (at >= x->from && at <= x->to) {
+	if (at >= x->wish->from && at <= x->wish->to) {
 		if (ev.kind == EV_MARK)
 			add_mark(x->t, &ev, at);
 		else if (ev.kind == EV_TELE && !x->only_marks)
-			add_tele(x->t, &ev, at);
+			add_tele(x->t, &ev, at, x->wish);
 	}
 	event_release(&ev);
 }
@@ -264,10 +292,11 @@ static size_t find_start(const char *lines, size_t len, double from)
 	return low;
 }
 
-static void add_lines(struct telemetry *t, const char *lines, size_t len, double from, double to)
+static void add_lines(struct telemetry *t, const char *lines, size_t len,
+		      const struct telemetry_wish *wish)
 {
-	struct lines_between x = { t, from, to, t->every < TELEMETRY_WINDOW, 0 };
-	size_t at = len ? find_start(lines, len, from + t->ahead) : 0;
+	struct lines_between x = { t, wish, t->every < TELEMETRY_WINDOW, 0 };
+	size_t at = len ? find_start(lines, len, wish->from + wish->ahead) : 0;
 	struct lines cut;
 
 	lines_init(&cut, EVENT_MOST, add_line, &x);
@@ -281,12 +310,13 @@ static void add_lines(struct telemetry *t, const char *lines, size_t len, double
 }
 
 struct telemetry *telemetry_parse(const char *lines, size_t len, const unsigned char *full,
-				  size_t full_len, double ahead, double from, double to)
+				  size_t full_len, const struct telemetry_wish *wish)
 {
-	struct telemetry *t = telemetry_new(ahead);
+	struct telemetry *t = xcalloc(1, sizeof(*t));
 
-	add_blocks(t, full, full_len, from, to);
-	add_lines(t, lines, len, from, to);
+	t->every = TELEMETRY_WINDOW;
+	add_blocks(t, full, full_len, wish);
+	add_lines(t, lines, len, wish);
 	return t;
 }
 
@@ -319,8 +349,8 @@ static int map_file(const char *run, const char *node, const char *suffix, void 
 	return rc;
 }
 
-struct telemetry *telemetry_load(const char *run, const char *node, double ahead, double from,
-				 double to, struct error *err)
+struct telemetry *telemetry_load(const char *run, const char *node,
+				 const struct telemetry_wish *wish, struct error *err)
 {
 	struct telemetry *t = NULL;
 	void *lines, *full = NULL;
@@ -333,7 +363,7 @@ struct telemetry *telemetry_load(const char *run, const char *node, double ahead
 	if (map_file(run, node, "jsonl", &lines, &len, err) == 0 &&
 	    map_file(run, node, "full", &full, &full_len, err) == 0) {
 		if (len || full_len)
-			t = telemetry_parse(lines, len, full, full_len, ahead, from, to);
+			t = telemetry_parse(lines, len, full, full_len, wish);
 		else
 			error_set(err, "there is no telemetry of %s in %s", node, run);
 	}
@@ -342,4 +372,57 @@ struct telemetry *telemetry_load(const char *run, const char *node, double ahead
 	if (full)
 		munmap(full, full_len);
 	return t;
+}
+
+/* Widens the span by what the lines say at both ends. */
+static void span_lines(const char *lines, size_t len, double *from, double *to)
+{
+	enum { TAIL = 64 * 1024 };
+	size_t at = len > TAIL ? next_start(lines, len, len - TAIL) : 0;
+
+	if (!len)
+		return;
+	*from = fmin(*from, time_at(lines, len, 0));
+	for (; at < len; at = next_start(lines, len, at))
+		*to = fmax(*to, time_at(lines, len, at));
+}
+
+static void span_blocks(const unsigned char *data, size_t len, double *from, double *to)
+{
+	int64_t first, last;
+	struct error ignored;
+	size_t used;
+
+	for (; block_peek(data, len, &used, &first, &last, &ignored) > 0;
+	     data += used, len -= used) {
+		*from = fmin(*from, (double)first / 1e3);
+		*to = fmax(*to, (double)last / 1e3);
+	}
+}
+
+int telemetry_span(const char *run, const char *node, double ahead, double *from, double *to,
+		   struct error *err)
+{
+	void *lines = NULL, *full = NULL;
+	size_t len = 0, full_len = 0;
+	int rc = -1;
+
+	*from = INFINITY;
+	*to = -INFINITY;
+	if (!hostname_valid(node))
+		return error_set(err, "'%.60s' is no name of a node", node);
+	if (map_file(run, node, "jsonl", &lines, &len, err) == 0 &&
+	    map_file(run, node, "full", &full, &full_len, err) == 0) {
+		span_lines(lines, len, from, to);
+		span_blocks(full, full_len, from, to);
+		rc = *from <= *to ? 0
+				  : error_set(err, "there is no telemetry of %s in %s", node, run);
+	}
+	if (lines)
+		munmap(lines, len);
+	if (full)
+		munmap(full, full_len);
+	*from -= ahead;
+	*to -= ahead;
+	return rc;
 }

@@ -19,7 +19,7 @@ enum {
 	ENTRIES_MOST =
 		700, /* bytes of one line's series; the rest is for e, at, t, w, left, n, c */
 	TEXT_MOST = 300,
-	KIND_MARKS = 10, /* of one kind in KIND_SECONDS: a storm of one must not hide others */
+	KIND_MARKS = 40, /* of one kind in KIND_SECONDS: a storm of one must not hide others */
 	KIND_SECONDS = 60,
 	KINDS_MOST = 200,
 	GROWTH_QUIET = 60, /* a counter that goes on growing is told again after so long */

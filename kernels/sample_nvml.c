@@ -62,7 +62,9 @@ static int series_of(struct source *s, const char *part, const struct sample_ser
 static void put_value(struct source *s, const char *part, const struct sample_series *like,
 		      double value)
 {
-	s->values[series_of(s, part, like)] = value;
+	int i = series_of(s, part, like); /* which may move the values */
+
+	s->values[i] = value;
 }
 
 static void read_gpu(struct source *s, const char *part, int gpu)

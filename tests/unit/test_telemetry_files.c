@@ -170,6 +170,8 @@ static void node_release(struct node *x)
 	store_free(x->store);
 }
 
+static const struct telemetry_wish all = { .from = START, .to = START + SECONDS };
+
 static int setup(void **state)
 {
 	char *folder = xstrdup("/tmp/test-tele.XXXXXX");
@@ -230,7 +232,7 @@ static void test_pieces(void **state)
 		assert_int_equal(access(path, F_OK) == 0, piece_cases[c].is_complete);
 		free(path);
 		/* without it the lines serve, ten seconds a point */
-		t = telemetry_load(folder, "n1", 0, START, START + SECONDS, &err);
+		t = telemetry_load(folder, "n1", &all, &err);
 		assert_non_null(t);
 		assert_true(t->every == (piece_cases[c].is_complete ? 1 : 10));
 		assert_int_equal(t->damaged, 0);
@@ -258,8 +260,8 @@ static void test_hostile_name(void **state)
 
 	assert_int_equal(event_parse(line, strlen(line) - 1, &ev, &err), 0);
 	assert_int_equal(telemetry_files_take(f, &ev, line, strlen(line) - 1, &err), -1);
-	assert_null(telemetry_load(*state, "../n1", 0, 0, 1e12, &err));
-	assert_null(telemetry_load(*state, "n1", 0, 0, 1e12, &err));
+	assert_null(telemetry_load(*state, "../n1", &all, &err));
+	assert_null(telemetry_load(*state, "n1", &all, &err));
 	assert_non_null(strstr(err.text, "there is no telemetry of n1"));
 	event_release(&ev);
 	free(line);
@@ -277,17 +279,36 @@ static void test_series(void **state)
 
 	make_run(&x, *state, 100);
 	assert_int_equal(send_full(&x, NONE, &err), 0);
-	t = telemetry_load(*state, "n1", 100, START + 20, START + 29, &err);
+	t = telemetry_load(
+		*state, "n1",
+		&(struct telemetry_wish){ .ahead = 100, .from = START + 20, .to = START + 29 },
+		&err);
 	assert_non_null(t);
 	assert_int_equal(t->series_count, SERIES);
 	s = telemetry_find(t, "gpu3", "power_w");
 	assert_int_equal(s->count, 10);
-	assert_true(s->t[0] == START + 20);
-	assert_true(fabs(s->v[3] - value_of(0, 23)) < 1e-9);
+	assert_true(s->points[0].t == START + 20);
+	assert_true(fabs(s->points[3].mean - value_of(0, 23)) < 1e-9);
 	s = telemetry_find(t, "nic3", "port_rcv_bytes");
 	assert_int_equal(s->count, 10);
-	assert_true(fabs(s->v[5] - 1048576.0 * 40000) < 1);
+	assert_true(fabs(s->points[5].mean - 1048576.0 * 40000) < 1);
 	assert_null(telemetry_find(t, "nic3", "power_w"));
+	telemetry_free(t);
+	/* only some, and put together */
+	t = telemetry_load(
+		*state, "n1",
+		&(struct telemetry_wish){ .ahead = 100,
+					  .from = START,
+					  .to = START + SECONDS,
+					  .bucket = 60,
+					  .patterns = (const char *[]){ "gpu*.power_w", NULL } },
+		&err);
+	assert_int_equal(t->series_count, 2);
+	s = telemetry_find(t, "gpu3", "power_w");
+	assert_int_equal(s->count, 5);
+	assert_true(s->points[3].t == START + 180);
+	assert_true(s->points[3].least == 88 && s->points[3].most == 704);
+	assert_true(fabs(s->points[0].mean - 702) < 1e-6);
 	telemetry_free(t);
 	node_release(&x);
 }
@@ -310,12 +331,13 @@ static void test_long_file(void **state)
 		text_add(&lines, i % 1000 == 7 ? "{damaged}\n" : line);
 		free(line);
 	}
-	t = telemetry_parse(lines.data, lines.len, NULL, 0, 0, START + 20001, START + 20010);
+	t = telemetry_parse(lines.data, lines.len, NULL, 0,
+			    &(struct telemetry_wish){ .from = START + 20001, .to = START + 20010 });
 	assert_int_equal(t->mark_count, 9); /* one of them was damaged */
 	assert_true(t->marks[0].t == START + 20001);
 	assert_in_range(t->damaged, 1, 3);
 	telemetry_free(t);
-	t = telemetry_parse(lines.data, lines.len, NULL, 0, 0, 0, 1e12);
+	t = telemetry_parse(lines.data, lines.len, NULL, 0, &(struct telemetry_wish){ .to = 1e12 });
 	assert_int_equal(t->mark_count, 30000 - 30);
 	telemetry_free(t);
 	text_release(&lines);
@@ -332,22 +354,19 @@ static const struct {
 	/* 1795268187 is 2026-11-21T13:36:27Z */
 	{ "gpu3", 175, 290, 1,
 	  "from 13:36:27 (12 s into the step): XID 79: NVRM: Xid (PCI:0000:41:00): 79; also nic3 "
-	  "Link is Down; at that "
-	  "second "
-	  "nic3.port_rcv_bytes 4.194e+10 to 0, gpu3.power_w 702 to 88, gpu3.clock_mhz 1755 to "
-	  "210" },
+	  "Link is Down; at that second nic3.port_rcv_bytes 4.194e+10 to 0, gpu3.power_w 702 to "
+	  "88, "
+	  "gpu3.clock_mhz 1755 to 210" },
 	{ "gpu3>gpu5", 175, 290, 1,
 	  "from 13:36:27 (12 s into the step): gpu3 XID 79: NVRM: Xid (PCI:0000:41:00): 79; also "
-	  "nic3 Link is Down; at "
-	  "that "
-	  "second nic3.port_rcv_bytes 4.194e+10 to 0, gpu3.power_w 702 to 88, gpu3.clock_mhz 1755 "
+	  "nic3 Link is Down; at that second nic3.port_rcv_bytes 4.194e+10 to 0, gpu3.power_w 702 "
 	  "to "
-	  "210" },
+	  "88, gpu3.clock_mhz 1755 to 210" },
+	/* by the lines alone: windows of ten seconds */
 	{ "gpu3", 175, 290, 0,
 	  "from 13:36:27 (12 s into the step): XID 79: NVRM: Xid (PCI:0000:41:00): 79; also nic3 "
-	  "Link is Down; within 10 s "
-	  "of "
-	  "it " },
+	  "Link is Down; within 20 s of it nic3.port_rcv_bytes 4.194e+10 to 0, gpu3.clock_mhz 1755 "
+	  "to 210, gpu3.power_w 702 to 88" },
 	/* nothing of the part itself: what the node said */
 	{ "disk0", 100, 290, 1,
 	  "from 13:37:30 (150 s into the step): Out of memory: Killed process 1" },
@@ -369,8 +388,8 @@ static void test_moments(void **state)
 	assert_int_equal(mkdir(lines_only, 0777), 0);
 	make_run(&y, lines_only, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(moments); i++) {
-		struct telemetry *t = telemetry_load(moments[i].is_full ? *state : lines_only, "n1",
-						     0, START, START + SECONDS, &err);
+		struct telemetry *t =
+			telemetry_load(moments[i].is_full ? *state : lines_only, "n1", &all, &err);
 		struct moment m = { 0 };
 		int found = telemetry_moment(t, moments[i].part, START + moments[i].from,
 					     START + moments[i].to, &m);

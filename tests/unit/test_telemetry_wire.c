@@ -200,10 +200,10 @@ static void test_storm(void **state)
 	for (int i = 0; i < 500; i++)
 		wire_mark(w, h.start, "nic0", "link", "Link is Down");
 	wire_mark(w, h.start, "gpu3", "xid", "XID 79");
-	assert_int_equal(h.mark_count, 11);
+	assert_int_equal(h.mark_count, 41);
 	assert_non_null(strstr(h.marks.data, "0 gpu3 xid: XID 79\n"));
 	wire_end(w, h.start + 5);
-	assert_non_null(strstr(h.marks.data, "5  link: 490 marks of this kind were left out"));
+	assert_non_null(strstr(h.marks.data, "5  link: 460 marks of this kind were left out"));
 
 	for (int i = 0; i < 10000; i++) {
 		char what[24];
