@@ -53,8 +53,9 @@ struct step_result {
 	enum end_word word;
 	const char *why;
 	double seconds;
-	long lines; /* data and fact lines of this try */
-	int broken; /* a sample was no number */
+	double started, ended; /* by the controller's clock; 0 where not known */
+	long lines;            /* data and fact lines of this try */
+	int broken;            /* a sample was no number */
 };
 
 struct note {

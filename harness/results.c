@@ -140,6 +140,8 @@ static void add_start(struct results *r, const struct event *ev)
 	int step = step_index(r, ev->step);
 
 	forget(r, step);
+	r->steps[step].started = event_number(ev, "t");
+	r->steps[step].ended = 0;
 	r->steps[step].word = END_NONE;
 	r->steps[step].broken = 0;
 	r->steps[step].why = "";
@@ -240,6 +242,8 @@ static void add_end(struct results *r, const struct event *ev)
 
 	s->word = word > END_NONE ? (enum end_word)word : END_LOST;
 	s->seconds = event_number(ev, "seconds");
+	/* An agent's end has the time of its node. */
+	s->ended = s->seconds > 0 ? s->started + s->seconds : event_number(ev, "t");
 	if (s->word == END_DONE && s->broken) {
 		s->word = END_LOST;
 		s->why = "a figure of it is no number";

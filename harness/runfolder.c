@@ -497,6 +497,13 @@ void run_judge(struct runfolder *r)
 {
 	judgement_free(r->judgement);
 	r->judgement = judge(r->spec, r->fleet, r->plan, r->results);
+	report_telemetry_free(r->telemetry);
+	r->telemetry = NULL;
+	if (r->path) {
+		struct report_input in = run_report_input(r);
+
+		r->telemetry = report_telemetry_load(&in, NULL);
+	}
 }
 
 struct report_input run_report_input(const struct runfolder *r)
@@ -509,11 +516,13 @@ struct report_input run_report_input(const struct runfolder *r)
 		.results = r->results,
 		.judgement = r->judgement,
 		.run = r->path,
+		.telemetry = r->telemetry,
 	};
 }
 
 void run_close(struct runfolder *r)
 {
+	report_telemetry_free(r->telemetry);
 	judgement_free(r->judgement);
 	journal_close(r->journal);
 	results_free(r->results);

@@ -24,7 +24,8 @@ struct runfolder {
 	struct results *results;
 	struct journal *journal;
 	struct judgement *judgement;
-	char *only; /* owns options.only of an old run */
+	struct report_telemetry *telemetry; /* NULL: none, or not judged yet */
+	char *only;                         /* owns options.only of an old run */
 	/* RUN/launch.json: how agents are started, so that resume goes on the same way. */
 	json_t *started_by; /* launcher, program, ssh_config, srun, job; owned */
 };

@@ -186,6 +186,12 @@ struct moment {
  */
 int telemetry_moment(const struct telemetry *t, const char *part, double from, double to,
 		     struct moment *m);
+/*
+ * The same from RUN/telemetry/, of which it reads no more than it needs. -1 with err when there is
+ * no telemetry of this node.
+ */
+int telemetry_moment_of(const char *run, const char *node, double ahead, const char *part,
+			double from, double to, struct moment *m, struct error *err);
 void moment_release(struct moment *m);
 
 #endif

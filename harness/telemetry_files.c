@@ -16,10 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { HELD_MOST = 64 * 1024 };
+
 struct node_files {
 	char *name;
 	json_int_t next;     /* piece */
 	size_t lines, parts; /* bytes of NODE.jsonl and of NODE.part */
+	struct text held;    /* pieces that are not written yet: a file is opened seldom */
 	int is_complete, lines_said, full_said;
 };
 
@@ -50,8 +53,10 @@ void telemetry_files_close(struct telemetry_files *f)
 {
 	if (!f)
 		return;
-	for (int i = 0; i < f->count; i++)
+	for (int i = 0; i < f->count; i++) {
+		text_release(&f->nodes[i].held);
 		free(f->nodes[i].name);
+	}
 	free(f->nodes);
 	json_decref(f->index);
 	free(f->folder);
@@ -84,6 +89,7 @@ static struct node_files *node_of(struct telemetry_files *f, const char *name)
 	f->nodes = grow(f->nodes, (size_t)f->count, sizeof(*f->nodes));
 	n = &f->nodes[f->count++];
 	*n = (struct node_files){ .name = xstrdup(name) };
+	text_init(&n->held);
 	n->lines = size_of(f, name, "jsonl");
 	return n;
 }
@@ -147,9 +153,19 @@ static int broken(struct telemetry_files *f, struct node_files *n, struct error 
 
 	unlink(path);
 	free(path);
+	text_clear(&n->held);
 	n->next = -1; /* until a first piece comes again */
 	error_prefix(err, "what %s kept in full is lost: ", n->name);
 	return once(&n->full_said);
+}
+
+static int write_held(struct telemetry_files *f, struct node_files *n, struct error *err)
+{
+	int is_first = n->parts == n->held.len;
+	int rc = append(f, n->name, "part", is_first ? O_TRUNC : 0, n->held.data, n->held.len, err);
+
+	text_clear(&n->held);
+	return rc;
 }
 
 static int take_piece(struct telemetry_files *f, struct node_files *n, const char *text,
@@ -163,11 +179,10 @@ static int take_piece(struct telemetry_files *f, struct node_files *n, const cha
 		return error_set(err, "a piece is no base64");
 	if (n->parts + len > TELEMETRY_KEPT)
 		return error_set(err, "it is more than %d MiB", TELEMETRY_KEPT >> 20);
-	if (append(f, n->name, "part", n->next ? 0 : O_TRUNC, bytes, len, err) < 0)
-		return -1;
+	text_put(&n->held, (char *)bytes, len);
 	n->parts += len;
 	n->next++;
-	return 0;
+	return n->held.len > HELD_MOST ? write_held(f, n, err) : 0;
 }
 
 /* All blocks must open, each column of them too: a reader of the run shall not meet them first. */
@@ -194,10 +209,12 @@ static int blocks_check(const unsigned char *data, size_t len, struct error *err
 static int finish(struct telemetry_files *f, struct node_files *n, const struct event *ev,
 		  struct error *err)
 {
-	char *path = path_of(f, n->name, "part"), *data;
+	char *path = path_of(f, n->name, "part"), *data = NULL;
 	size_t len = 0, want = (size_t)event_number(ev, "bytes");
 	int rc = -1;
 
+	if (n->held.len && write_held(f, n, err) < 0)
+		goto out;
 	data = n->parts ? file_read(path, TELEMETRY_KEPT, &len, err) : xstrdup("");
 	if (!data)
 		goto out;
@@ -228,8 +245,10 @@ static int take_full(struct telemetry_files *f, struct node_files *n, const stru
 	int rc;
 
 	if (i == 0 && piece && n->next != 1) { /* a sampler begins to tell */
-		n->next = n->parts = 0;
+		n->next = 0;
+		n->parts = 0;
 		n->is_complete = 0;
+		text_clear(&n->held);
 	}
 	if (i < n->next || n->next < 0) /* twice, or behind what was lost */
 		return 0;

@@ -204,15 +204,12 @@ static void tell_others(const struct telemetry *t, const struct telemetry_mark *
 	}
 }
 
-int telemetry_moment(const struct telemetry *t, const char *part, double from, double to,
-		     struct moment *m)
+static void fill(const struct telemetry *t, const struct telemetry_mark *mark, const char *part,
+		 double from, struct moment *m)
 {
-	const struct telemetry_mark *mark = first_mark(t, part, from, to);
 	struct text out;
 	char when[32];
 
-	if (!mark)
-		return 0;
 	clock_text(mark->t, when);
 	text_init(&out);
 	/* "2026-11-21T14:03:07Z": the time of day is enough beside the seconds */
@@ -225,7 +222,43 @@ int telemetry_moment(const struct telemetry *t, const char *part, double from, d
 	m->t = mark->t;
 	m->what = xstrdup(mark->text);
 	m->text = text_detach(&out);
+}
+
+int telemetry_moment(const struct telemetry *t, const char *part, double from, double to,
+		     struct moment *m)
+{
+	const struct telemetry_mark *mark = first_mark(t, part, from, to);
+
+	if (!mark)
+		return 0;
+	fill(t, mark, part, from, m);
 	return 1;
+}
+
+int telemetry_moment_of(const char *run, const char *node, double ahead, const char *part,
+			double from, double to, struct moment *m, struct error *err)
+{
+	const char *const no_series[] = { NULL };
+	struct telemetry_wish wish = {
+		.ahead = ahead, .from = from, .to = to, .patterns = no_series
+	};
+	struct telemetry *t = telemetry_load(run, node, &wish, err);
+	const struct telemetry_mark *mark = t ? first_mark(t, part, from, to) : NULL;
+	double at = mark ? mark->t : 0;
+
+	telemetry_free(t);
+	if (!mark)
+		return t ? 0 : -1;
+	/* A step may last for days: its series are read around the mark only. */
+	wish = (struct telemetry_wish){ .ahead = ahead,
+					.from = at - TELEMETRY_BEFORE,
+					.to = at + BEFORE };
+	t = telemetry_load(run, node, &wish, err);
+	mark = t ? first_mark(t, part, at, at) : NULL;
+	if (mark)
+		fill(t, mark, part, from, m);
+	telemetry_free(t);
+	return t ? mark != NULL : -1;
 }
 
 void moment_release(struct moment *m)

@@ -135,6 +135,8 @@ static void add_blocks(struct telemetry *t, const unsigned char *data, size_t le
 		if ((double)last / 1e3 - wish->ahead < wish->from ||
 		    (double)first / 1e3 - wish->ahead > wish->to)
 			continue;
+		if (wish->patterns && !wish->patterns[0])
+			continue;
 		if (block_open(data, len, &used, &b, &ignored) <= 0) {
 			t->damaged++;
 			continue;
@@ -225,11 +227,15 @@ struct lines_between {
 
 static void add_line(void *arg, char *line, size_t len, int was_cut)
 {
+	static const char tele[] = "{\"e\":\"tele\",";
 	struct lines_between *x = arg;
 	struct error ignored; /* counted */
 	struct event ev;
 	double at;
 
+	/* Nearly all lines are these; where nobody wants them they need not be parsed. */
+	if (x->only_marks && !strncmp(line, tele, sizeof(tele) - 1))
+		return;
 	if (was_cut || event_parse(line, len, &ev, &ignored) < 0) {
 		x->t->damaged++;
 		return;
@@ -295,7 +301,8 @@ static size_t find_start(const char *lines, size_t len, double from)
 static void add_lines(struct telemetry *t, const char *lines, size_t len,
 		      const struct telemetry_wish *wish)
 {
-	struct lines_between x = { t, wish, t->every < TELEMETRY_WINDOW, 0 };
+	int only_marks = t->every < TELEMETRY_WINDOW || (wish->patterns && !wish->patterns[0]);
+	struct lines_between x = { t, wish, only_marks, 0 };
 	size_t at = len ? find_start(lines, len, wish->from + wish->ahead) : 0;
 	struct lines cut;
 

@@ -38,6 +38,7 @@ static const char style[] =
 	"min-width:4.2rem;border:1px solid #fff}table.matrix td.bad{outline:3px solid #a3201d;"
 	"outline-offset:-3px;font-weight:bold}table.matrix td.none{color:#8a5a00;font-weight:bold}"
 	"table.matrix caption{text-align:left;padding:.6rem 0 .2rem}"
+	"svg.chart{width:100%;background:#f7f9fb}"
 	"summary{cursor:pointer}@media print{body{margin:0;max-width:none}details{display:block}}";
 
 static void put(struct text *out, const char *before, const char *text, const char *after)
@@ -153,6 +154,25 @@ static void put_section(const struct report_input *in, enum verdict v, const cha
 		if (in->judgement->items[i].verdict == v && !in->judgement->items[i].recorded)
 			put_row(&in->judgement->items[i], 1, out);
 	text_add(out, "</tbody></table>\n");
+}
+
+static void put_moments(const struct report_input *in, struct text *out)
+{
+	const struct report_telemetry *t = in->telemetry;
+
+	if (!t || !t->moment_count)
+		return;
+	text_add(out, "<h2>When it began</h2>\n<table><thead><tr><th>Subject</th><th>Check</th>"
+		      "<th>UTC, and what else changed then</th></tr></thead><tbody>\n");
+	for (int i = 0; i < t->moment_count; i++) {
+		put(out, "<tr><td>", t->moments[i].subject, "</td>");
+		put(out, "<td>", t->moments[i].check, "</td>");
+		put(out, "<td>", t->moments[i].moment.text, "</td></tr>\n");
+	}
+	text_add(out, "</tbody></table>\n");
+	if (t->not_asked)
+		text_addf(out, "<p class=\"why\">%d further parts were not looked up.</p>\n",
+			  t->not_asked);
 }
 
 /* ---- matrices ---- */
@@ -292,6 +312,8 @@ void report_html(const struct report_input *in, struct text *out)
 	put_section(in, VERDICT_INCONCLUSIVE, "What is too close to tell", out);
 	put_section(in, VERDICT_NOT_MEASURED, "What was not measured", out);
 	put_section(in, VERDICT_WAIVED, "What was waived", out);
+	put_moments(in, out);
+	report_charts(in, out);
 	put_matrices(in, out);
 	put_all(in, out);
 	put_series(in, out);

@@ -48,7 +48,19 @@ static json_t *number(const struct finding *f, double value)
 	return f->samples && !f->found && isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *finding(const struct finding *f)
+/* When the trouble began, and what else changed then. */
+static json_t *moment(const struct moment *m)
+{
+	char when[32];
+
+	if (!m)
+		return json_null();
+	clock_text(m->t, when);
+	return json_pack("{s:s, s:o, s:o}", "at", when, "what", string_or_null(m->what), "text",
+			 string_or_null(m->text));
+}
+
+static json_t *finding(const struct report_input *in, const struct finding *f)
 {
 	json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:s}", "check", string_or_null(f->check),
 			      "metric", string_or_null(f->metric), "subject",
@@ -62,6 +74,7 @@ static json_t *finding(const struct finding *f)
 	json_object_set_new(o, "limit", limit(f));
 	json_object_set_new(o, "why", string_or_null(f->why));
 	json_object_set_new(o, "next", string_or_null(f->next));
+	json_object_set_new(o, "moment", moment(report_moment_of(in, f)));
 	return o;
 }
 
@@ -153,7 +166,7 @@ void report_json(const struct report_input *in, struct text *out)
 	clock_text(in->results->started, started);
 	clock_text(in->results->ended, ended);
 	for (int i = 0; i < in->judgement->count; i++)
-		json_array_append_new(findings, finding(&in->judgement->items[i]));
+		json_array_append_new(findings, finding(in, &in->judgement->items[i]));
 	report_parts(in, add_part, &parts);
 	json_object_set_new(root, "schema", json_string("assay.report/1"));
 	json_object_set_new(root, "program",

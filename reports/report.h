@@ -8,6 +8,7 @@
 #define ASSAY_REPORT_H
 
 #include "harness/judge.h"
+#include "harness/telemetry.h"
 
 struct report_input {
 	const struct spec *spec;
@@ -16,8 +17,42 @@ struct report_input {
 	const struct plan *plan;
 	const struct results *results;
 	const struct judgement *judgement;
-	const char *run; /* the folder's name, for "how to" lines */
+	const char *run;                          /* the folder's name, for "how to" lines */
+	const struct report_telemetry *telemetry; /* NULL: there is none */
 };
+
+/* What the nodes' telemetry adds to a report; reports/telemetry.c. */
+struct report_moment { /* of one subject in one step */
+	int step;
+	const char *check, *subject; /* lent by the judgement */
+	struct moment moment;
+};
+
+struct report_chart { /* power, temperatures and clocks of a node's GPUs over the whole run */
+	int node;
+	struct telemetry *telemetry;
+};
+
+enum { REPORT_MOMENTS = 300, REPORT_CHARTS = 16 };
+
+struct report_telemetry {
+	struct report_moment *moments;
+	int moment_count;
+	int *of_finding; /* index of its moment, by finding, or -1 */
+	int not_asked;   /* subjects beyond REPORT_MOMENTS */
+	struct report_chart charts[REPORT_CHARTS];
+	int chart_count;
+};
+
+/*
+ * Finds the second at which the trouble of each failed or missing finding began, and reads the
+ * charts of nodes with failures. `ahead`: seconds that each node's clock is ahead, by node; NULL:
+ * none. NULL when the run has no telemetry.
+ */
+struct report_telemetry *report_telemetry_load(const struct report_input *in, const double *ahead);
+void report_telemetry_free(struct report_telemetry *t);
+/* The moment of a finding, or NULL. */
+const struct moment *report_moment_of(const struct report_input *in, const struct finding *f);
 
 struct report_format {
 	const char *name, *suffix, *summary;
@@ -38,6 +73,7 @@ void report_junit(const struct report_input *in, struct text *out);
 void report_csv(const struct report_input *in, struct text *out);
 void report_prometheus(const struct report_input *in, struct text *out);
 void report_html(const struct report_input *in, struct text *out);
+void report_charts(const struct report_input *in, struct text *out); /* a part of the HTML */
 
 /* "182.4 GB/s", a found word, or "-"; and ">= 180 GB/s" or "" */
 void report_value(const struct finding *f, char *out, size_t room);

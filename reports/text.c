@@ -254,6 +254,22 @@ static void print_section(const struct report_input *in, const struct section *s
 	free(done);
 }
 
+/* Once for each part and step, since a dead GPU has many findings and one moment. */
+static void print_moments(const struct report_input *in, struct text *out)
+{
+	const struct report_telemetry *t = in->telemetry;
+
+	if (!t || !t->moment_count)
+		return;
+	text_add(out, "\nWhen it began (UTC)\n\n");
+	for (int i = 0; i < t->moment_count; i++) {
+		wrapf(out, 2, "%s, %s", t->moments[i].subject, t->moments[i].check);
+		wrap(out, t->moments[i].moment.text, 6);
+	}
+	if (t->not_asked)
+		wrapf(out, 2, "%d further parts were not looked up", t->not_asked);
+}
+
 /* The part of the subject behind the node's name, when there is only one node. */
 static const char *short_subject(const struct report_input *in, const struct finding *f)
 {
@@ -561,6 +577,7 @@ void report_text(const struct report_input *in, struct text *out)
 	print_nodes(in, out);
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
 		print_section(in, &sections[i], out);
+	print_moments(in, out);
 	print_figures(in, out);
 	print_absent(in, out);
 }
