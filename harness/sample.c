@@ -242,6 +242,8 @@ int sample_main(const struct sample_options *options)
 		wire_end(x->wire, clock_wall());
 	}
 	send_full(x);
+	if (x->sampler)
+		x->hw->sampler_close(x->sampler); /* some sources leave files behind otherwise */
 	/* The handlers of a driver's exit may wait for a device that hangs; all is told, so leave.
 	 */
 	_exit(0);

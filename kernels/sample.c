@@ -19,8 +19,8 @@ enum { SILENT_TURNS = 5 };
 static const double patience = 0.4, farewell = 2;
 
 static const struct source_kind *const kinds[] = {
-	&sample_host, &sample_cpu,  &sample_pci,   &sample_hwmon,
-	&sample_net,  &sample_disk, &sample_smart, &sample_kernel_log,
+	&sample_host, &sample_cpu,   &sample_pci,        &sample_hwmon, &sample_net,
+	&sample_disk, &sample_smart, &sample_kernel_log, &sample_ipmi,
 #ifdef HAVE_CUDA
 	&sample_nvml,
 #endif

@@ -74,7 +74,7 @@ const struct pci_part *source_part_at(const struct source *s, const char *addres
 const struct pci_part *source_part_of(const struct source *s, const char *path);
 
 extern const struct source_kind sample_host, sample_cpu, sample_pci, sample_hwmon, sample_net,
-	sample_disk, sample_smart, sample_kernel_log;
+	sample_disk, sample_smart, sample_kernel_log, sample_ipmi;
 #ifdef HAVE_CUDA
 extern const struct source_kind sample_nvml;
 #endif

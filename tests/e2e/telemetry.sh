@@ -63,6 +63,32 @@ holds two 'full[-1]["bytes"] == len(packed) > 0'
 sleep 1.5 | "$ASSAY" sample --root "$machine" >three 2>"$err"
 holds three 'full[-1]["bytes"] == len(packed) > 0 and tele[-1]["w"] in (1, 2)'
 
+# Sensors of the BMC, where there is one and the library that asks it.
+if [ -e "${ASSAY_IPMI:-}" ]; then
+	# bmc FILE LINE...: three seconds with a BMC that says these lines.
+	bmc() {
+		local file=$1
+		shift
+		printf '%s\n' "$@" >bmc.txt
+		sleep 2.5 | ASSAY_IPMI_DOUBLE=$work/bmc.txt "$ASSAY" sample --root "$machine" >"$file" 2>"$err"
+		sane "$err"
+	}
+	touch "$machine/dev/ipmi0"
+	bmc five "1 1 2 23.5 Inlet Temp"
+	holds five 'any(m[1] == "hole" and "there is no libipmimonitoring.so.6 here" in m[2] for m in marks)'
+	mkdir -p "$machine/lib"
+	cp "$ASSAY_IPMI" "$machine/lib/libipmimonitoring.so.6"
+	bmc six "1 1 2 23.5 Inlet Temp" "2 5 2 8412 FAN1" "3 5 1 9000 FAN1" "4 6 2 5210 Total Power" "5 3 2 12 12V" "6 1 0 0 Empty"
+	holds six 'kept["node.ipmi_inlet_temp_c"][0] == 23.5 and kept["node.ipmi_fan1_rpm"][0] == 8410'
+	holds six 'kept["node.ipmi_fan1_2_rpm"][0] == 9000 and kept["node.ipmi_total_power_w"][0] == 5210'
+	holds six 'len([k for k in kept if "ipmi" in k]) == 4 and kept["node.ipmi_fan1_rpm"][1] is None'
+	bmc seven "fail BMC busy"
+	holds seven '("", "hole", "sensors of the BMC are not watched: BMC busy") in marks'
+	check "no cache is left behind" test -z "$(ls -d /tmp/assay-ipmi.* 2>/dev/null)"
+else
+	note "sensors of the BMC: the double was not built"
+fi
+
 # A machine that cannot be opened is said, and nothing is made up.
 expect 0 "$ASSAY" sample --root "$work/nothing-here"
 cp "$out" four

@@ -86,13 +86,13 @@ static json_t *piece_of(int i, const unsigned char *data, size_t len)
 	return event;
 }
 
-static json_t *last_of(int i, const unsigned char *data, size_t len)
+static json_t *last_of(int i, const unsigned char *data, size_t len, int is_wrong)
 {
 	json_t *event = event_new(EV_FULL);
 
 	json_object_set_new(event, "i", json_integer(i));
 	json_object_set_new(event, "bytes", json_integer((json_int_t)len));
-	json_object_set_new(event, "crc", json_integer(crc32c(data, len)));
+	json_object_set_new(event, "crc", json_integer(crc32c(data, len) ^ (uint32_t)is_wrong));
 	return event;
 }
 
@@ -127,7 +127,7 @@ static int send_full(struct node *x, enum trouble trouble, struct error *err)
 			rc = pass_on(x, piece_of(i, data + at, n), err);
 	}
 	if (rc == 0 && trouble != NO_END)
-		rc = pass_on(x, last_of(i, data, len + (trouble == WRONG_SUM)), err);
+		rc = pass_on(x, last_of(i, data, len, trouble == WRONG_SUM), err);
 	return rc;
 }
 
