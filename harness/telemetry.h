@@ -46,7 +46,7 @@ int store_add(struct store *s, int64_t ms, const struct sampling *now, int64_t *
  */
 const unsigned char *store_data(struct store *s, size_t *len, int64_t *lost_from);
 
-/* One block, unpacked: what a node kept in an hour at most. */
+/* One block, unpacked: what a node kept in an hour at most (telemetry_block.c). */
 struct block_column {
 	struct sample_series series;
 	const unsigned char *tokens; /* inside the block */
@@ -91,7 +91,15 @@ void wire_end(struct wire *w, double t);
 /* "gpu3.power_w"; a series of the node is "node.inlet_c". Returns out. */
 const char *series_name(const char *part, const char *name, char out[128]);
 
-/* The process on the node; harness/sample.c. The program's exit code. */
+/*
+ * The process on the node; harness/sample.c. The program's exit code. Whoever starts it
+ * 1. runs `/proc/self/exe sample --root ROOT` with its input kept open (child_start with input
+ * NULL) and a deadline beyond the run's;
+ * 2. passes its tele, mark and full lines on, with `at` and `n` added, and nothing else;
+ * 3. ends it with "stop\n" (child_send) and waits for its end as long as some 100 000 lines take:
+ *    child_stop, or closing the pipe it prints to, would lose what it kept.
+ * SIGTERM and the end of its input end it in the same way.
+ */
 struct sample_options {
 	const char *root;
 };

@@ -65,14 +65,15 @@ holds three 'full[-1]["bytes"] == len(packed) > 0 and tele[-1]["w"] in (1, 2)'
 
 # Sensors of the BMC, where there is one and the library that asks it.
 if [ -e "${ASSAY_IPMI:-}" ]; then
-	# bmc FILE LINE...: three seconds with a BMC that says these lines.
+	# bmc FILE LINE...: $seconds with a BMC that says these lines.
 	bmc() {
 		local file=$1
 		shift
 		printf '%s\n' "$@" >bmc.txt
-		sleep 2.5 | ASSAY_IPMI_DOUBLE=$work/bmc.txt "$ASSAY" sample --root "$machine" >"$file" 2>"$err"
+		sleep "$seconds" | ASSAY_IPMI_DOUBLE=$work/bmc.txt "$ASSAY" sample --root "$machine" >"$file" 2>"$err"
 		sane "$err"
 	}
+	seconds=2.5
 	touch "$machine/dev/ipmi0"
 	bmc five "1 1 2 23.5 Inlet Temp"
 	holds five 'any(m[1] == "hole" and "there is no libipmimonitoring.so.6 here" in m[2] for m in marks)'
@@ -84,6 +85,20 @@ if [ -e "${ASSAY_IPMI:-}" ]; then
 	holds six 'len([k for k in kept if "ipmi" in k]) == 4 and kept["node.ipmi_fan1_rpm"][1] is None'
 	bmc seven "fail BMC busy"
 	holds seven '("", "hole", "sensors of the BMC are not watched: BMC busy") in marks'
+	# One that does not answer holds up nobody else, and is said; nor does it keep the process from leaving.
+	seconds=10
+	bmc eight "hang 7" "1 1 2 23.5 Inlet Temp"
+	holds eight 'len(kept["gpu3.pcie_lanes"]) >= 8 and None not in kept["gpu3.pcie_lanes"]'
+	holds eight '[m[2] for m in marks if m[1] == "silent"][0] == "sensors of the BMC (IPMI): no answer for 5 s"'
+	holds eight '"sensors of the BMC (IPMI): answers again, after " in [m[2] for m in marks if m[1] == "silent"][1]'
+	holds eight '23.5 in kept["node.ipmi_inlet_temp_c"]'
+	seconds=2.5
+	SECONDS=0
+	bmc nine "hang 100"
+	check "a source that hangs does not keep the process" test $SECONDS -lt 30
+	holds nine 'full[-1]["bytes"] == len(packed) > 0'
+	rm -rf /tmp/assay-ipmi.* # of the one that was left hanging
+	bmc ten "1 1 2 23.5 Inlet Temp"
 	check "no cache is left behind" test -z "$(ls -d /tmp/assay-ipmi.* 2>/dev/null)"
 else
 	note "sensors of the BMC: the double was not built"

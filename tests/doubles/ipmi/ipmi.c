@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FACE __attribute__((visibility("default")))
 
@@ -82,6 +83,7 @@ int ipmi_monitoring_sensor_readings_by_sensor_type(ctx_t c, const char *host,
 	const char *path = getenv("ASSAY_IPMI_DOUBLE");
 	FILE *file = path ? fopen(path, "r") : NULL;
 	char line[300];
+	unsigned int seconds;
 	int sensors = 0;
 
 	(void)flags;
@@ -91,6 +93,8 @@ int ipmi_monitoring_sensor_readings_by_sensor_type(ctx_t c, const char *host,
 	while (sensors >= 0 && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "fail %199[^\n]", c->error) == 1) {
 			sensors = -1;
+		} else if (sscanf(line, "hang %u", &seconds) == 1) {
+			sleep(seconds);
 		} else if (sscanf(line, "%d %d %d %lf %63[^\n]", &c->record, &c->units, &c->type,
 				  &c->value, c->name) == 5) {
 			sensors++;
