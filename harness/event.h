@@ -26,7 +26,8 @@
  *     share {at, step, k, v}                   k "ready": the member can begin
  *     tele  {at, t, w, v: {series: [least, mean, most]}}  of w seconds up to t
  *     mark  {at, t, part, what, text}          something happened at that second
- *     full  {at, i, z}                         a piece of the whole telemetry, at the end
+ *     full  {at, i, z}                         a piece of the whole telemetry, at the end;
+ *           {at, i, bytes, crc}                behind the last one. docs/telemetry.md
  *   journal only
  *     head  {schema, version, commit, simulated, spec, profile, plan, steps, destroy, only, root,
  *            t}

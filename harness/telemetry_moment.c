@@ -52,22 +52,44 @@ static int is_trouble(const struct telemetry_mark *m)
 	return 1;
 }
 
-/* The first mark of the part, else of the node; NULL if there is none. */
+/* What a healthy part does as well: a power limit that is reached, a link that rests. */
+static int is_common(const struct telemetry_mark *m)
+{
+	static const char *const troubles[] = { "heat", "hardware", "brake" };
+
+	if (strstr(m->text, "no more for") || !strcmp(m->what, "pcie_gts"))
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(troubles); i++)
+		if (strstr(m->text, troubles[i]))
+			return 0;
+	return !strcmp(m->what, "throttle");
+}
+
+/* How much a mark explains of a part's trouble; 0: nothing. */
+static int rank_of(const struct telemetry_mark *m, const char *part)
+{
+	if (!is_trouble(m))
+		return 0;
+	if (is_of(part, m->part))
+		return is_common(m) ? 1 : 3;
+	return !*m->part && !is_common(m) ? 2 : 0;
+}
+
+/* The first mark of those that explain most; NULL if there is none. */
 static const struct telemetry_mark *first_mark(const struct telemetry *t, const char *part,
 					       double from, double to)
 {
 	const struct telemetry_mark *found = NULL;
+	int best = 0;
 
 	for (int i = 0; i < t->mark_count; i++) {
 		const struct telemetry_mark *m = &t->marks[i];
-		int better = !found || m->t < found->t;
+		int rank = m->t >= from && m->t <= to ? rank_of(m, part) : 0;
 
-		if (m->t < from || m->t > to || !is_trouble(m))
-			continue;
-		if (is_of(part, m->part) && (better || !is_of(part, found->part)))
+		if (rank > best || (rank && rank == best && m->t < found->t)) {
+			best = rank;
 			found = m;
-		else if (!*m->part && better && (!found || !is_of(part, found->part)))
-			found = m;
+		}
 	}
 	return found;
 }

@@ -147,6 +147,8 @@ static void make_run(struct node *x, const char *run, double ahead)
 
 		for (int i = 0; i < SERIES; i++)
 			values[i] = value_of(i, second);
+		if (second == 30)
+			wire_mark(w, t, "gpu4", "throttle", "throttle set: power limit");
 		if (second == 50)
 			wire_mark(w, t, "gpu4", "ecc_corrected", "ecc_corrected 0 to 1");
 		if (second == EVENT_AT)
@@ -236,7 +238,7 @@ static void test_pieces(void **state)
 		assert_non_null(t);
 		assert_true(t->every == (piece_cases[c].is_complete ? 1 : 10));
 		assert_int_equal(t->damaged, 0);
-		assert_int_equal(t->mark_count, 5);
+		assert_int_equal(t->mark_count, 6);
 		telemetry_free(t);
 		/* a lost one is told once, and the next one, of a resumed run, is taken */
 		if (rc < 0)
@@ -371,6 +373,8 @@ static const struct {
 	{ "disk0", 100, 290, 1,
 	  "from 13:37:30 (150 s into the step): Out of memory: Killed process 1" },
 	{ "gpu4", 0, 290, 1, "from 13:34:10 (50 s into the step): ecc_corrected 0 to 1" },
+	/* what a healthy part does as well explains less, but more than nothing */
+	{ "gpu4", 25, 45, 1, "from 13:33:50 (5 s into the step): throttle set: power limit" },
 	{ "gpu4", 100, 240, 1, NULL },
 	{ "", 0, 240, 1, NULL },
 	{ "gpu", 175, 240, 1, NULL },
