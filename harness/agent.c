@@ -22,11 +22,14 @@
 
 enum {
 	NOTES_MOST = 200,
+	SAMPLER_NOTES = 20,
 	WHY_MOST = 400,
-	KEPT = 4096,         /* lines that can be sent again: at most 4 MB */
-	BEAT_SECONDS = 5,    /* between our own life signs */
-	SILENT_SECONDS = 20, /* four life signs of the controller did not come */
-	DRAIN_SECONDS = 5,   /* for the last lines, once all children are gone */
+	KEPT = 4096,           /* lines that can be sent again: at most 4 MB */
+	BEAT_SECONDS = 5,      /* between our own life signs */
+	SILENT_SECONDS = 20,   /* four life signs of the controller did not come */
+	DRAIN_SECONDS = 5,     /* for the last lines, once all children are gone */
+	COLLECT_SECONDS = 300, /* for the sampler to hand over what it kept */
+	SAMPLER_SECONDS = 400 * 86400,
 };
 
 struct agent;
@@ -49,9 +52,11 @@ struct agent {
 	const struct agent_options *options;
 	uv_loop_t *loop;
 	uv_pipe_t in, out;
-	uv_timer_t beat, drain;
+	uv_timer_t beat, drain, collect;
+	struct child_process *sampler; /* NULL: none was asked for, or it is gone */
 	struct lines orders;
 	struct running *list; /* waiting for its run line, or running */
+	int sampler_notes;
 	long sent;
 	char *kept[KEPT]; /* line n at n % KEPT */
 	double heard;     /* when the controller last said anything */
@@ -259,7 +264,7 @@ static void on_drained(uv_timer_t *timer)
 
 static void leave_if_done(struct agent *a)
 {
-	if (!a->leaving || a->list || uv_is_closing((uv_handle_t *)&a->in))
+	if (!a->leaving || a->list || a->sampler || uv_is_closing((uv_handle_t *)&a->in))
 		return;
 	uv_close((uv_handle_t *)&a->in, NULL);
 	uv_timer_start(&a->drain, on_drained, DRAIN_SECONDS * 1000, 0);
@@ -395,13 +400,106 @@ static void pass_on(struct agent *a, const struct event *ev)
 	free(step);
 }
 
+/* ---- telemetry ---- */
+
+static int is_telemetry(enum event_kind kind)
+{
+	return kind == EV_TELE || kind == EV_MARK || kind == EV_FULL;
+}
+
+static void say(struct agent *a, const char *text)
+{
+	json_t *note = event_new(EV_NOTE);
+
+	json_object_set_new(note, "text", event_string(text, 500));
+	send_event(a, note);
+}
+
+static void on_sample(void *arg, char *line, size_t len, int cut)
+{
+	struct agent *a = arg;
+	struct error err;
+	struct event ev;
+
+	if (cut || event_parse(line, len, &ev, &err) < 0)
+		return;
+	if (is_telemetry(ev.kind)) {
+		json_object_del(ev.json, "c");
+		send_event(a, json_incref(ev.json));
+	}
+	event_release(&ev);
+}
+
+static void on_sampler_noise(void *arg, char *line, size_t len, int cut)
+{
+	struct agent *a = arg;
+
+	(void)len;
+	(void)cut;
+	if (a->sampler_notes++ < SAMPLER_NOTES)
+		say(a, line);
+}
+
+static void on_sampler_ended(void *arg, const struct child_end *end)
+{
+	struct agent *a = arg;
+	char why[120];
+
+	child_free(a->sampler);
+	a->sampler = NULL;
+	snprintf(why, sizeof(why), "its telemetry ended: %s %d",
+		 end->signal ? "killed by signal" : "exit code",
+		 end->signal ? end->signal : end->exit_code);
+	if (!a->leaving)
+		say(a, why);
+	leave_if_done(a);
+}
+
+static void start_sampler(struct agent *a, const struct event *ev, const char *line)
+{
+	const char *const argv[] = { "/proc/self/exe", "sample", "--root", a->options->root, NULL };
+	const struct child_calls calls = { on_sample, on_sampler_noise, on_sampler_ended, a };
+	struct error err;
+
+	(void)ev;
+	(void)line;
+	if (a->sampler || a->leaving)
+		return;
+	a->sampler = child_start(a->loop, argv, NULL, SAMPLER_SECONDS, &calls, &err);
+	if (!a->sampler)
+		say(a, err.text);
+}
+
+static void on_collect_late(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+
+	if (a->sampler)
+		child_stop(a->sampler);
+}
+
+/* Asked to leave, it hands over all that it kept; nobody would take that from a lost controller. */
+static void end_sampler(struct agent *a, int orderly)
+{
+	if (!a->sampler)
+		return;
+	if (!orderly) {
+		child_stop(a->sampler);
+		return;
+	}
+	child_send(a->sampler, "stop\n");
+	uv_timer_start(&a->collect, on_collect_late, COLLECT_SECONDS * 1000, 0);
+}
+
+/* ---- leaving ---- */
+
 /* Takes no more orders and ends what runs; the loop ends with the last child. */
-static void leave(struct agent *a)
+static void leave(struct agent *a, int orderly)
 {
 	struct running *next;
 
 	a->leaving = 1;
-	uv_read_stop((uv_stream_t *)&a->in);
+	end_sampler(a, orderly);
 	for (struct running *r = a->list; r; r = next) {
 		next = r->next;
 		if (r->child)
@@ -416,7 +514,7 @@ static void on_stop(struct agent *a, const struct event *ev, const char *line)
 {
 	(void)ev;
 	(void)line;
-	leave(a);
+	leave(a, 1);
 }
 
 static void on_again(struct agent *a, const struct event *ev, const char *line)
@@ -451,8 +549,9 @@ static void on_pass(struct agent *a, const struct event *ev, const char *line)
 
 static void (*const orders[EVENT_KIND_COUNT])(struct agent *, const struct event *,
 					      const char *) = {
-	[EV_WITH] = take_order, [EV_RUN] = take_order, [EV_STOP] = on_stop,  [EV_AGAIN] = on_again,
-	[EV_PING] = on_ping,    [EV_CLOCK] = on_clock, [EV_SHARE] = on_pass, [EV_GO] = on_pass,
+	[EV_WITH] = take_order, [EV_RUN] = take_order,     [EV_STOP] = on_stop,
+	[EV_AGAIN] = on_again,  [EV_TELE] = start_sampler, [EV_PING] = on_ping,
+	[EV_CLOCK] = on_clock,  [EV_SHARE] = on_pass,      [EV_GO] = on_pass,
 };
 
 /* Without "to" it is for everyone. */
@@ -473,22 +572,18 @@ static int is_for(const struct agent *a, const struct event *ev)
 	return found;
 }
 
+/* Once it leaves, it still sends lines again that were damaged on their way. */
 static void on_order(void *arg, char *line, size_t len, int cut)
 {
 	struct agent *a = arg;
 	struct error err = { "a line without an end" };
 	struct event ev;
 
-	if (a->leaving)
-		return;
 	if (cut || event_parse(line, len, &ev, &err) < 0) {
-		json_t *note = event_new(EV_NOTE);
-
-		json_object_set_new(note, "text", event_string(err.text, 200));
-		send_event(a, note);
+		say(a, err.text);
 		return;
 	}
-	if (ev.kind < EVENT_KIND_COUNT && orders[ev.kind] && is_for(a, &ev))
+	if (orders[ev.kind] && (!a->leaving || ev.kind == EV_AGAIN) && is_for(a, &ev))
 		orders[ev.kind](a, &ev, line);
 	event_release(&ev);
 }
@@ -501,6 +596,16 @@ static void on_alloc(uv_handle_t *h, size_t size, uv_buf_t *buf)
 	*buf = uv_buf_init(a->buf, sizeof(a->buf));
 }
 
+/* Nobody is left who would take anything. */
+static void on_input_end(struct agent *a)
+{
+	uv_read_stop((uv_stream_t *)&a->in);
+	if (!a->leaving)
+		leave(a, 0);
+	else
+		end_sampler(a, 0);
+}
+
 static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct agent *a = s->data;
@@ -508,8 +613,8 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	a->heard = clock_now();
 	if (n > 0)
 		lines_feed(&a->orders, buf->base, (size_t)n);
-	else if (n < 0 && !a->leaving)
-		leave(a);
+	else if (n < 0)
+		on_input_end(a);
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -520,7 +625,7 @@ static void on_beat(uv_timer_t *timer)
 	json_object_set_new(event, "t", json_real(clock_wall()));
 	send_event(a, event);
 	if (!a->leaving && clock_now() - a->heard > SILENT_SECONDS)
-		leave(a);
+		leave(a, 0);
 }
 
 /* Tells one boot of one machine from all others, so that two names of it are noticed. */
@@ -581,7 +686,8 @@ int agent_main(const struct agent_options *options)
 	uv_pipe_init(&loop, &a.out, 0);
 	uv_timer_init(&loop, &a.beat);
 	uv_timer_init(&loop, &a.drain);
-	a.in.data = a.out.data = a.beat.data = a.drain.data = &a;
+	uv_timer_init(&loop, &a.collect);
+	a.in.data = a.out.data = a.beat.data = a.drain.data = a.collect.data = &a;
 	a.heard = clock_now();
 	if (uv_pipe_open(&a.in, STDIN_FILENO) < 0 || uv_pipe_open(&a.out, STDOUT_FILENO) < 0)
 		return 4;
@@ -590,6 +696,7 @@ int agent_main(const struct agent_options *options)
 	uv_timer_start(&a.beat, on_beat, BEAT_SECONDS * 1000, BEAT_SECONDS * 1000);
 	uv_unref((uv_handle_t *)&a.beat);
 	uv_unref((uv_handle_t *)&a.drain);
+	uv_unref((uv_handle_t *)&a.collect);
 	uv_read_start((uv_stream_t *)&a.in, on_alloc, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	uv_walk(&loop, close_handle, NULL);

@@ -161,6 +161,7 @@ static int execute(struct runfolder *r, const struct arguments *a, int again)
 		.plan = r->plan,
 		.results = r->results,
 		.journal = r->journal,
+		.run = r->path,
 		.launcher = launcher_find(run_started_by(r, "launcher")),
 		.launch = { .root = a->value[OPT_ROOT] ? a->value[OPT_ROOT]
 				    : root             ? root

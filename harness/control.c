@@ -12,6 +12,7 @@
 #include "harness/reach.h"
 #include "harness/remaining.h"
 #include "harness/schedule.h"
+#include "harness/telemetry.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -20,10 +21,12 @@
 
 enum {
 	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
-	STOP_SECONDS = 20, /* for agents to stop their children and leave */
+	STOP_SECONDS = 20, /* for agents to stop their children, since the last line of telemetry */
+	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
 };
 
 struct node {
+	int told;      /* to send telemetry */
 	int rebooted;  /* since its steps in the journal */
 	int retired;   /* takes no further steps */
 	char why[300]; /* of that */
@@ -37,12 +40,13 @@ struct run {
 	struct reach *reach;
 	struct schedule *schedule;
 	struct joints *joints;
+	struct telemetry_files *telemetry; /* NULL: none is kept */
 	struct node *nodes;
 	double *started; /* of each step */
 	int phase;
 	int stopping, over;
 	int failed_steps;
-	double began, stop_began;
+	double began, over_since, stop_began;
 	struct error *err;
 	int failed;
 };
@@ -325,7 +329,7 @@ static void leave(struct run *r)
 	if (r->over)
 		return;
 	r->over = 1;
-	r->stop_began = clock_now();
+	r->over_since = r->stop_began = clock_now();
 	reach_leave(r->reach);
 }
 
@@ -382,6 +386,9 @@ static void on_ready(void *arg, int node)
 	if (r->nodes[node].rebooted)
 		look_again(r, node);
 	journal_clock(r, node);
+	if (r->telemetry)
+		reach_send(r->reach, &node, 1, event_new(EV_TELE));
+	r->nodes[node].told = r->telemetry != NULL;
 	schedule_ready(r->schedule, node);
 	advance(r);
 }
@@ -430,11 +437,27 @@ static int is_other_boot(const struct run *r, int node, const struct event *ev)
 	return *before && strcmp(before, event_text(ev, "boot")) != 0;
 }
 
+/* Not into the journal: it is much, and what is missing of it stands in nobody's way. */
+static void take_telemetry(struct run *r, int node, const struct event *ev, const char *line,
+			   size_t len)
+{
+	struct error err;
+
+	if (r->over)
+		r->stop_began = clock_now();
+	if (r->telemetry && telemetry_files_take(r->telemetry, ev, line, len, &err) < 0)
+		on_note(r, node, err.text);
+}
+
 static void on_line(void *arg, int node, const struct event *ev, const char *line, size_t len)
 {
 	struct run *r = arg;
 	int step = *ev->step ? running_step(r, node, ev->step) : -1;
 
+	if (ev->kind == EV_TELE || ev->kind == EV_MARK || ev->kind == EV_FULL) {
+		take_telemetry(r, node, ev, line, len);
+		return;
+	}
 	if (r->failed)
 		return;
 	if (ev->kind == EV_HELLO)
@@ -504,7 +527,8 @@ static void on_tick(uv_timer_t *timer)
 	struct run *r = timer->data;
 	int alive = reach_alive(r->reach);
 
-	if (r->over && (!alive || clock_now() - r->stop_began > STOP_SECONDS)) {
+	if (r->over && (!alive || clock_now() - r->stop_began > STOP_SECONDS ||
+			clock_now() - r->over_since > COLLECT_SECONDS)) {
 		reach_kill(r->reach);
 		if (!alive)
 			uv_stop(&r->loop);
@@ -522,7 +546,7 @@ static void on_signal(uv_signal_t *s, int number)
 
 	(void)number;
 	if (r->stopping) { /* asked twice: no more patience */
-		r->stop_began = 0;
+		r->over_since = 0;
 		return;
 	}
 	on_note(r, -1, "stopped by the user");
@@ -543,12 +567,18 @@ static void set_up(struct run *r)
 {
 	struct control *c = r->c;
 	const struct reach_calls calls = { on_ready, on_line, on_lost, on_note, r };
+	struct error err;
 
 	uv_loop_init(&r->loop);
 	r->nodes = xcalloc((size_t)c->fleet->count, sizeof(*r->nodes));
 	r->reach = reach_new(&r->loop, c->fleet, c->launcher, &c->launch, &calls);
 	r->schedule = schedule_new(c->spec, c->fleet, c->plan);
 	r->joints = joints_new(c->plan, c->fleet, r->reach, r->schedule);
+	if (c->run && !c->launcher->pretends) {
+		r->telemetry = telemetry_files_open(c->run, &err);
+		if (!r->telemetry)
+			on_note(r, -1, err.text);
+	}
 	take_steps(r, 0);
 	schedule_open(r->schedule, 0, clock_now());
 	watch_signal(r, &r->interrupt, SIGINT);
@@ -580,9 +610,22 @@ static void ignore_signals(const struct run *r, int how)
 	sigprocmask(how, &both, NULL);
 }
 
+/* What a node kept in full is the better half of its telemetry, so its absence is said. */
+static void close_telemetry(struct run *r)
+{
+	if (!r->telemetry)
+		return;
+	for (int n = 0; n < r->c->fleet->count; n++)
+		if (r->nodes[n].told && !r->nodes[n].retired &&
+		    !telemetry_files_complete(r->telemetry, node_name(r, n)))
+			on_note(r, n, "what it kept of its telemetry did not arrive");
+	telemetry_files_close(r->telemetry);
+}
+
 static void tear_down(struct run *r)
 {
 	ignore_signals(r, SIG_BLOCK);
+	close_telemetry(r);
 	reach_free(r->reach);
 	uv_walk(&r->loop, close_handle, NULL);
 	uv_run(&r->loop, UV_RUN_DEFAULT);

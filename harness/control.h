@@ -26,6 +26,7 @@ struct control {
 	struct plan *plan;       /* grows by repeats */
 	struct results *results; /* of what the journal held before; grows */
 	struct journal *journal;
+	const char *run; /* the folder, for telemetry; NULL: none is kept */
 	const struct launcher *launcher;
 	struct launch launch;
 	/* NULL: quiet. Called about twice a second, and when a step ends. */

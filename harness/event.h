@@ -14,6 +14,7 @@
  *     ping  {to, k}                            answered at once by pong
  *     clock {to, offset, error}                seconds that the node's clock is ahead of ours
  *     share {to, step, from, k, v}             what another member of a joint step gave out
+ *     tele  {to}                               start to read sensors and counters
  *     go    {to, step, us}                     all members are ready; begin then, by our clock
  *   agent to controller
  *     hello {at, version, commit, pid, boot, t}

@@ -198,10 +198,11 @@ const struct command commands[] = {
 		.least = 1,
 		.most = 3,
 		.summary = "what the nodes' sensors said",
-		.about = "Lists the nodes of which there is telemetry; the marks of one node, which "
-			 "are the seconds at which something happened; or series of it as CSV. "
-			 "SERIES is a name or a pattern in quotes: gpu3.power_w, 'gpu*.power_w'. A "
-			 "counter of bytes is given as bytes a second.",
+		.about =
+			"Lists the nodes of which there is telemetry; the marks of one node, which "
+			"are the seconds at which something happened; or series of it as CSV. "
+			"SERIES is a name or a pattern in quotes: gpu3.power_w, 'gpu*.power_w'. A "
+			"counter of bytes is given as bytes a second.",
 		.example = "assay telemetry run1 n001 'gpu*.temperature_c' > hot.csv",
 		.options = { OPT_HELP },
 		.run = cmd_telemetry,

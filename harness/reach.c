@@ -353,6 +353,11 @@ static void skip_lines(struct reach *r, int node, long first)
 	r->calls.note(r->calls.arg, node, text);
 }
 
+static int is_telemetry(enum event_kind kind)
+{
+	return kind == EV_TELE || kind == EV_MARK || kind == EV_FULL;
+}
+
 static int is_result(enum event_kind kind)
 {
 	return kind == EV_HELLO || kind == EV_FACT || kind == EV_DATA || kind == EV_NOTE ||
@@ -383,10 +388,10 @@ static void take_line(struct reach *r, int node, const struct event *ev, const c
 {
 	struct node *n = &r->nodes[node];
 
-	if (n->state == GONE || n->state == WAITING || r->leaving)
+	if (n->state == GONE || n->state == WAITING)
 		return;
 	n->heard = clock_now();
-	if (!in_order(r, node, ev))
+	if (!in_order(r, node, ev) || (r->leaving && !is_telemetry(ev->kind)))
 		return;
 	if (n->state == STARTING && ev->kind != EV_HELLO)
 		return;
@@ -569,11 +574,13 @@ static void on_tick(uv_timer_t *timer)
 	struct reach *r = timer->data;
 	double now = clock_now();
 
-	if (r->leaving)
-		return;
-	beat(r);
+	if (!r->leaving)
+		beat(r);
 	for (int i = 0; i < r->fleet->count; i++)
-		look_after(r, i, now);
+		if (!r->leaving)
+			look_after(r, i, now);
+		else if (r->nodes[i].asked > 0)
+			ask_again(r, i);
 }
 
 /* ---- setting up and leaving ---------------------------------------------------------------- */
@@ -698,7 +705,9 @@ void reach_leave(struct reach *r)
 		if (!r->channels[i].agent)
 			continue;
 		send_text(r, &r->channels[i], NULL, event);
-		child_close_input(r->channels[i].agent);
+		/* Who has not spoken may be waiting for the program; who has, leaves by itself. */
+		if (!has_spoken(r, &r->channels[i]))
+			child_close_input(r->channels[i].agent);
 	}
 	json_decref(event);
 }

@@ -41,7 +41,10 @@ void reach_send(struct reach *r, const int *nodes, int count, json_t *event);
 void reach_lose(struct reach *r, int node, const char *why);
 /* Whether it can take orders. */
 int reach_is_ready(const struct reach *r, int node);
-/* Tells all agents to stop their steps and to leave; nothing is reported any more. */
+/*
+ * Tells all agents to stop their steps and to leave. Nothing but telemetry is reported any more:
+ * what nodes kept of it comes now.
+ */
 void reach_leave(struct reach *r);
 /* Commands that still run. */
 int reach_alive(const struct reach *r);

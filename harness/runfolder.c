@@ -501,8 +501,12 @@ void run_judge(struct runfolder *r)
 	r->telemetry = NULL;
 	if (r->path) {
 		struct report_input in = run_report_input(r);
+		double *ahead = xcalloc((size_t)r->fleet->count, sizeof(*ahead));
 
-		r->telemetry = report_telemetry_load(&in, NULL);
+		for (int i = 0; i < r->fleet->count; i++)
+			ahead[i] = results_ahead(r->results, r->fleet->nodes[i].name);
+		r->telemetry = report_telemetry_load(&in, ahead);
+		free(ahead);
 	}
 }
 
