@@ -6,6 +6,7 @@
  */
 #include "harness/launch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,22 @@ static char **ssh(const struct launch *launch, const char *const *nodes, int cou
 	free(line);
 	free(program);
 	return command;
+}
+
+void launch_keep(char *noise, size_t room, const char *line)
+{
+	static const char between[] = " / ";
+	char *joined = xasprintf("%s%s%s", noise, *noise ? between : "", line), *from = joined;
+
+	while (strlen(from) >= room) {
+		char *next = strstr(from, between);
+
+		if (!next)
+			break;
+		from = next + strlen(between);
+	}
+	snprintf(noise, room, "%s", from);
+	free(joined);
 }
 
 const char *launch_meaning(const struct launch_saying *table, size_t count, const char *noise)

@@ -58,6 +58,11 @@ struct launcher {
 extern const struct launcher *const launchers[]; /* ends with NULL */
 const struct launcher *launcher_find(const char *name);
 void launch_free(char **command);
+/*
+ * Adds a line of standard error to a command's last words; the oldest go when there is no room. For
+ * explain(): what tells most is seldom the very last line.
+ */
+void launch_keep(char *noise, size_t room, const char *line);
 
 /*
  * Whether this may go to srun: a long option that leaves the lines of agents whole. -1 with err.

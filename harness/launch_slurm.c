@@ -149,6 +149,9 @@ static char **sweep_slurm(const struct launch *launch)
 {
 	struct launch_words w = { 0 };
 
+	/* Without a name scancel would take all jobs of the user. */
+	if (strncmp(launch->job, "assay-", 6) != 0 || !launch->job[6])
+		return NULL;
 	launch_add(&w, "scancel");
 	launch_add(&w, "--quiet");
 	add_owned(&w, xasprintf("--name=%s", launch->job));
@@ -182,13 +185,15 @@ static const struct launch_saying sayings[] = {
 	{ "credential expired", "Slurm's credential expired: clocks differ" },
 	{ "Invalid job credential", "Slurm's authentication failed: its munge, or its clock" },
 	{ "authentication", "Slurm's authentication failed: its munge, or its clock" },
-	{ "unge", "Slurm's authentication failed: its munge, or its clock" },
+	{ "munge", "Slurm's authentication failed: its munge, or its clock" },
+	{ "Munge", "Slurm's authentication failed: its munge, or its clock" },
 	{ "Communication connection failure", "its slurmd does not answer" },
 	{ "Prolog", "Slurm's prolog failed there" },
 	{ "prolog", "Slurm's prolog failed there" },
 	{ "Out Of Memory", "its agent was killed for want of memory" },
 	{ ": Killed", "its agent was killed" },
 	{ ": Terminated", "Slurm ended its agent" },
+	{ "Job step aborted", "Slurm ended its agent" },
 	{ "Unable to allocate resources", "Slurm gave no job" },
 	{ "Unable to create step", "Slurm gave no step" },
 };

@@ -171,7 +171,8 @@ ended() {
 started crashed 'n1,n2'
 lab_crash 2
 ended crashed 3
-check "the loss is named" grep -q 'Slurm lost the node' crashed/report.txt
+# Which of srun's lines is its last one varies.
+check "the loss is named" grep -qE 'Slurm (lost the node|ended its agent)' crashed/report.txt
 check "only n2" test "$(cat crashed/hosts.lost)" = n2
 lab_node 2
 check "n2 is back" within 40 lab_idle
@@ -180,7 +181,13 @@ started killed 'n1,n2'
 # shellcheck disable=SC2046
 lab_signal KILL $(lab_of 2 'assay agent')
 ended killed 3
-check "named" grep -q 'its agent was killed' killed/report.txt
+check "named" grep -qE 'its agent was killed|Slurm ended its agent' killed/report.txt
+check "no job is left" within 20 lab_no_jobs
+
+started revoked 'n1,n2'
+scancel "$(squeue -h -o %i -w n2)"
+ended revoked 3
+check "named" grep -qE 'Slurm ended its agent|the Slurm job was cancelled|the Slurm job is over' revoked/report.txt
 check "no job is left" within 20 lab_no_jobs
 
 # One stops answering for good: its agent alone, its agent and slurmstepd, slurmstepd killed (srun waits for ever).

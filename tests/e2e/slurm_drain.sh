@@ -139,6 +139,7 @@ evil=$'evil$(touch touched)`touch touched`;"\'|\n\e[31m State=IDLE Reason=none'
 expect 1 "${base[@]}" --profile ./profile.yaml --hosts n2 --drain -o "$evil"
 check "drained" test "$(state_of n2)" = IDLE+DRAIN
 check "one line of plain text" test "$(reason_of n2 | tr -d '[:alnum:] ():;?=[.,>&')" = ''
+check "all of it in that line" bash -c "scontrol show node n2 | grep -q '^   Reason=assay evil.*State=IDLE Reason=none: n2 good'"
 check "nothing was run" test ! -e touched
 check "no escape reaches the terminal" bash -c '! grep -q "$(printf "\033")" err'
 resume_all

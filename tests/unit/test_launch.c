@@ -241,6 +241,40 @@ static void lines_about_nodes(void **state)
 	}
 }
 
+static void keeps_last_words(void **state)
+{
+	char noise[40] = "";
+
+	(void)state;
+	launch_keep(noise, sizeof(noise), "srun: Node failure on n2");
+	assert_string_equal(noise, "srun: Node failure on n2");
+	launch_keep(noise, sizeof(noise), "aborted");
+	assert_string_equal(noise, "srun: Node failure on n2 / aborted");
+	assert_string_equal(launcher_slurm.explain(0, noise), "Slurm lost the node");
+	launch_keep(noise, sizeof(noise), "0123456789");
+	assert_string_equal(noise, "aborted / 0123456789");
+	launch_keep(noise, sizeof(noise), "0123456789012345678901234567890123456789tail");
+	assert_string_equal(noise, "012345678901234567890123456789012345678");
+}
+
+static void sweeps_only_its_own(void **state)
+{
+	static const char *const bad[] = { "", "assay-", "x", "*" };
+	struct launch launch = { .job = "assay-1" };
+	char **command = launcher_slurm.sweep(&launch);
+
+	(void)state;
+	assert_string_equal(command[0], "scancel");
+	assert_string_equal(command[1], "--quiet");
+	assert_string_equal(command[2], "--name=assay-1");
+	assert_null(command[3]);
+	launch_free(command);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		launch.job = bad[i];
+		assert_null(launcher_slurm.sweep(&launch));
+	}
+}
+
 static const struct {
 	const char *word;
 	int ok;
@@ -304,9 +338,10 @@ static void words_of_states(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(srun_commands),    cmocka_unit_test(slurm_refuses),
-		cmocka_unit_test(words_of_srun),    cmocka_unit_test(lines_about_nodes),
-		cmocka_unit_test(options_for_srun), cmocka_unit_test(words_of_states),
+		cmocka_unit_test(sweeps_only_its_own), cmocka_unit_test(keeps_last_words),
+		cmocka_unit_test(srun_commands),       cmocka_unit_test(slurm_refuses),
+		cmocka_unit_test(words_of_srun),       cmocka_unit_test(lines_about_nodes),
+		cmocka_unit_test(options_for_srun),    cmocka_unit_test(words_of_states),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
