@@ -23,7 +23,7 @@ struct draining {
 	const struct runfolder *run;
 	const struct slurm_nodes *slurm;
 	const struct node_outcome *nodes;
-	const char *name; /* of the run */
+	char name[64]; /* of the run: short, and without the colon that ends it in a reason */
 	int many_lost;
 };
 
@@ -227,16 +227,19 @@ static void consider_undrain(const struct draining *d, int node)
 		say(d->run, name, "undrained; the reason was: %s", reason);
 }
 
-static const char *last_part(const char *path)
+static void take_name(struct draining *d, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	return slash && slash[1] ? slash + 1 : path;
+	snprintf(d->name, sizeof(d->name), "%s", slash && slash[1] ? slash + 1 : path);
+	for (char *c = d->name; *c; c++)
+		if (*c == ':')
+			*c = '_';
 }
 
 void drain_nodes(const struct runfolder *r, int drain, int undrain)
 {
-	struct draining d = { .run = r, .name = last_part(r->path) };
+	struct draining d = { .run = r };
 	struct node_outcome *nodes;
 	struct slurm_nodes *slurm;
 	struct error err;
@@ -253,6 +256,7 @@ void drain_nodes(const struct runfolder *r, int drain, int undrain)
 		return;
 	}
 	nodes = node_outcomes(r->fleet, r->plan, r->results, r->judgement);
+	take_name(&d, r->path);
 	d.slurm = slurm;
 	d.nodes = nodes;
 	d.many_lost = many_lost(&d);

@@ -139,13 +139,16 @@ evil=$'evil$(touch touched)`touch touched`;"\'|\n\e[31m State=IDLE Reason=none'
 expect 1 "${base[@]}" --profile ./profile.yaml --hosts n2 --drain -o "$evil"
 check "drained" test "$(state_of n2)" = IDLE+DRAIN
 check "one line of plain text" test "$(reason_of n2 | tr -d '[:alnum:] ():;?=[.,>&')" = ''
-check "all of it in that line" bash -c "scontrol show node n2 | grep -q '^   Reason=assay evil.*State=IDLE Reason=none: n2 good'"
+check "all of it in that line" bash -c "scontrol show node n2 | grep -q '^   Reason=assay evil.*State=IDLE Reason: n2 good'"
 check "nothing was run" test ! -e touched
 check "no escape reaches the terminal" bash -c '! grep -q "$(printf "\033")" err'
 resume_all
 long=$(printf 'x%.0s' {1..240})
 expect 1 "${base[@]}" --profile ./profile.yaml --hosts n2 --drain -o "$long"
-check "cut" test "$(reason_of n2 | wc -c)" -le 201
+check "cut, and still a reason" test "$(reason_of n2)" = "assay ${long:0:63}: n2 good.value 1, wanted >= 40"
+resume_all
+expect 1 "${base[@]}" --profile ./profile.yaml --hosts n2 --drain -o 'x: lost: y'
+check "a name is no cause" test "$(reason_of n2)" = 'assay x_ lost_ y: n2 good.value 1, wanted >= 40'
 resume_all
 
 mkdir bin
