@@ -119,6 +119,14 @@ lab_crash() {
 	lab_signal KILL $(lab_of "$1")
 }
 
+# lab_restart N: the node is gone and comes back, and Slurm forgets what it was still waiting for there.
+lab_restart() {
+	lab_crash "$1"
+	scontrol update NodeName="n$1" State=DOWN Reason=restart
+	lab_node "$1"
+	scontrol update NodeName="n$1" State=RESUME 2>/dev/null
+}
+
 lab_kill() {
 	local n f
 	for f in ctld.pid munge/pid; do
