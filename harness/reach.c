@@ -52,7 +52,7 @@ struct channel {
 	int tasks;   /* of its nodes the ones that its command was given */
 	int wanting; /* of those that wait for the program */
 	double began;
-	char noise[600]; /* the last lines of its standard error, joined by "; " */
+	char noise[600]; /* the last lines of its standard error, joined */
 };
 
 struct reach {
@@ -447,35 +447,23 @@ static void on_line(void *arg, char *line, size_t len, int cut)
 	event_release(&ev);
 }
 
-/* What tells most is not always the last line, so a few of them are kept. */
-static void keep_noise(struct channel *c, const char *line)
-{
-	size_t have = strlen(c->noise), room = sizeof(c->noise) / 2 - 3, n = strnlen(line, room);
-
-	while (have && have + 2 + n >= sizeof(c->noise)) {
-		const char *next = strstr(c->noise, "; ");
-
-		have = next ? have - (size_t)(next + 2 - c->noise) : 0;
-		memmove(c->noise, next ? next + 2 : "", have + 1);
-	}
-	snprintf(c->noise + have, sizeof(c->noise) - have, "%s%.*s", have ? "; " : "", (int)n,
-		 line);
-}
-
 /* One of many agents may leave while the others go on; only the launcher's words tell which. */
 static void lose_named(struct channel *c, const char *line)
 {
 	struct reach *r = c->reach;
 	char *text = c->count > 1 && r->launcher->about ? r->launcher->about(line) : NULL;
+	const char *meaning = text ? r->launcher->explain(0, line) : NULL;
 	struct hostlist list = { 0 };
 	struct error err;
+	char why[700];
 
+	snprintf(why, sizeof(why), "%s%s%s", meaning ? meaning : "", meaning ? ": " : "", line);
 	if (text && hostlist_parse(text, &list, &err) == 0) {
 		for (int i = 0; i < list.count; i++) {
 			int node = fleet_find(r->fleet, list.names[i]);
 
 			if (node >= c->first && node < c->first + c->count)
-				reach_lose(r, node, line);
+				reach_lose(r, node, why);
 		}
 		hostlist_release(&list);
 	}
@@ -491,7 +479,7 @@ static void on_noise(void *arg, char *line, size_t len, int cut)
 		line[--len] = '\0';
 	if (!len)
 		return;
-	keep_noise(c, line);
+	launch_keep(c->noise, sizeof(c->noise), line);
 	if (!c->reach->leaving)
 		lose_named(c, line);
 }
@@ -725,7 +713,7 @@ void reach_kill(struct reach *r)
 {
 	for (int i = 0; i < r->channel_count; i++)
 		if (r->channels[i].agent)
-			child_kill(r->channels[i].agent);
+			child_stop(r->channels[i].agent);
 }
 
 static void on_closed(uv_handle_t *h)

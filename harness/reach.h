@@ -48,6 +48,7 @@ int reach_is_ready(const struct reach *r, int node);
 void reach_leave(struct reach *r);
 /* Commands that still run. */
 int reach_alive(const struct reach *r);
+/* Ends them: SIGTERM, and SIGKILL 5 s later, for a killed srun leaves its job behind. */
 void reach_kill(struct reach *r);
 /* After reach_alive is 0; closes its timer, so the loop must run once more before the loop ends. */
 void reach_free(struct reach *r);

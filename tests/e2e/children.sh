@@ -129,8 +129,11 @@ done) 2>/dev/null
 # a step that dies
 profile slow2.yaml 0 one:slow,good
 start slow2.yaml run-step slow
-agent=$(agent_of $pid)
-kill -9 $(agent_of "$agent")
+step=
+for p in $(tr -d '\n' <"/proc/$(agent_of $pid)/task/$(agent_of $pid)/children"); do
+	tr '\0' ' ' <"/proc/$p/cmdline" | grep -q ' step ' && step=$p
+done
+kill -9 $step
 ended 3 60
 says "it died: killed by signal 9"
 says "42 >= 40"
