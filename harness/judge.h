@@ -51,6 +51,9 @@ struct judgement {
 	const char *verdict; /* "accepted", "rejected", "incomplete" */
 };
 
+/* The limit of a figure that holds unless the spec gives another one, or NULL. */
+const struct limit *judge_built_in(const char *check, const char *metric);
+
 /* Always succeeds: what cannot be judged is a finding that says so. */
 struct judgement *judge(const struct spec *s, const struct fleet *f, const struct plan *p,
 			const struct results *r);

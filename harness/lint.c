@@ -4,6 +4,7 @@
  * A threshold that physics cannot reach fails every healthy machine, one in the wrong direction
  * passes every broken one; both are errors here and not surprises on the day of delivery.
  */
+#include "harness/judge.h"
 #include "harness/theory.h"
 
 #include <stdio.h>
@@ -152,7 +153,7 @@ static void lint_metric(const struct spec *s, const struct profile_check *pc,
 {
 	int kind = limits_kind(check_find(pc->name));
 
-	if (m->better == NONE || m->judged == RECORDED)
+	if (m->better == NONE || m->judged == RECORDED || judge_built_in(pc->name, m->name))
 		return;
 	if (kind == PART_NODE && !has_limit(s, pc->name, m->name, -1))
 		complain_warning(c, &s->nodes[0].at,

@@ -240,6 +240,25 @@ struct disk_health {
 	double warning_minutes, critical_minutes;
 };
 
+/* ---- who else is here ----------------------------------------------------------------------- */
+
+enum { BUSY_KEPT = 32 };
+
+struct busy_process {
+	int pid;
+	char name[64]; /* safe to print */
+	double share;  /* of one processor */
+};
+
+/* Processes of others that use more than `share` of a processor over some seconds. */
+struct busy {
+	double seconds, share;
+	/* out */
+	int count, kept;
+	struct busy_process first[BUSY_KEPT]; /* the busiest first */
+	int is_apart; /* in a process namespace: what runs outside of it is not seen */
+};
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 struct kernels {
@@ -263,6 +282,9 @@ struct kernels {
 	 */
 	int (*setting)(struct machine *m, const char *kind, const char *name, char **value,
 		       struct error *err);
+
+	/* 1 if there is nothing to look at: a recorded machine runs nothing. */
+	int (*busy)(struct machine *m, struct busy *job, struct error *err);
 
 	int (*memory_rate)(struct machine *m, struct memory_rate *job, struct error *err);
 	int (*memory_chase)(struct machine *m, struct memory_chase *job, struct error *err);

@@ -31,7 +31,7 @@ const struct host_numa *machine_numa(const struct machine *m, int id);
  */
 char *disk_serial(const struct machine *m, const char *device);
 
-/* machine.c, facts.c, counters.c, pci.c, settings.c: see kernels.h */
+/* machine.c, facts.c, counters.c, pci.c, settings.c, busy.c: see kernels.h */
 struct machine *machine_open(const char *root, struct error *err);
 void machine_close(struct machine *m);
 const struct host *machine_host(struct machine *m);
@@ -40,6 +40,7 @@ int machine_counters(struct machine *m, counter_fn *put, void *arg, struct error
 int machine_pcie_links(struct machine *m, struct pcie_link *links, int room, struct error *err);
 int machine_setting(struct machine *m, const char *kind, const char *name, char **value,
 		    struct error *err);
+int machine_busy(struct machine *m, struct busy *job, struct error *err);
 
 /* memory.c, chase.c, stress.c, cpu.c */
 int host_memory_rate(struct machine *m, struct memory_rate *job, struct error *err);

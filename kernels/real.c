@@ -25,6 +25,7 @@ const struct kernels real_kernels = {
 	.counters = machine_counters,
 	.pcie_links = machine_pcie_links,
 	.setting = machine_setting,
+	.busy = machine_busy,
 	.memory_rate = host_memory_rate,
 	.memory_chase = host_memory_chase,
 	.memory_stress = host_memory_stress,

@@ -222,6 +222,13 @@ static const struct {
 	  "1 of 2 samples break it" },
 	{ "less than none", "disk_seq", "errors", "disk0", "", "-1", VERDICT_FAIL, "" },
 	{ "a program's zero", "hello", "wrong", "", "", "1e-300", VERDICT_FAIL, "" },
+	/* a limit that is built in, unless the spec gives one */
+	{ "a clock within a second", "preflight", "clock_offset", "", "", "1", VERDICT_PASS, "" },
+	{ "a clock that is off", "preflight", "clock_offset", "", "", "1.001", VERDICT_FAIL, "" },
+	{ "a stricter spec", "preflight", "clock_offset", "",
+	  LIMIT("preflight.clock_offset", "at_most: 10 ms"), "0.02", VERDICT_FAIL, "" },
+	{ "a more patient spec", "preflight", "clock_offset", "",
+	  LIMIT("preflight.clock_offset", "at_most: 2 s"), "1.5", VERDICT_PASS, "" },
 	/* by the share of windows */
 	{ "all windows in band", "cpu_burn", "flops", "avx2",
 	  LIMIT("cpu_burn.flops", "at_least: 2000 GFLOP/s"), TEN("2100", "2200"), VERDICT_PASS,
@@ -264,6 +271,7 @@ static const char *step_of(const char *check)
 		{ "disk_latency", "p/disk_latency/n1/disk0" },
 		{ "disk_health", "p/disk_health/n1/disk0" },
 		{ "cpu_burn", "p/cpu_burn/n1" },
+		{ "preflight", "p/preflight/n1" },
 		{ "hello", "p/hello/n1" },
 	};
 
@@ -295,6 +303,28 @@ static void figures_meet_limits(void **state)
 		free(subject);
 		drop(&x);
 	}
+}
+
+static void a_limit_that_is_built_in_is_told(void **state)
+{
+	struct fixture x = make("", "n1", "preflight");
+	struct complaints c;
+	const struct finding *f;
+
+	(void)state;
+	add_samples(&x, "p/preflight/n1", "clock_offset", "", "0");
+	add_end(&x, "p/preflight/n1", "done", 1);
+	run_judge(&x);
+	f = finding(&x, "clock_offset", "n1");
+	assert_int_equal(f->op, AT_MOST);
+	assert_true(f->limit == 1);
+	assert_string_equal(f->limit_text, "1 s");
+	assert_non_null(strstr(f->source, "clocks within a second (built in)"));
+	complaints_init(&c);
+	spec_lint_profile(x.spec, x.profile, &c);
+	assert_string_equal(c.text.data, ""); /* nobody is asked for a limit of it */
+	complaints_release(&c);
+	drop(&x);
 }
 
 /* The samples are good; the step's end decides. */
@@ -851,6 +881,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(figures_meet_limits),
+		cmocka_unit_test(a_limit_that_is_built_in_is_told),
 		cmocka_unit_test(a_step_that_is_not_whole_has_no_figures),
 		cmocka_unit_test(what_is_missing_has_a_name),
 		cmocka_unit_test(absent_is_not_a_hole),
