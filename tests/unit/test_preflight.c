@@ -63,7 +63,6 @@ static void names_cannot_pretend(void **state)
 
 static void burn(const char *name)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(30); /* of a test that failed nothing stays behind */
 	if (name)
 		prctl(PR_SET_NAME, name);
