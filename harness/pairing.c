@@ -82,11 +82,22 @@ static int *deal(int n, const int *unit, int round)
 	return order;
 }
 
-/* Neighbours in an order by units are of the same unit, but for the last of an odd unit. */
-static void within_units(const int *order, int n, int *partner)
+/* Neighbours of the same unit; the last ones of odd units meet each other. */
+static void within_units(const int *order, const int *unit, int n, int *partner)
 {
-	for (int i = 0; i + 1 < n; i += 2)
-		pair(partner, order[i], order[i + 1]);
+	int left = -1;
+
+	for (int i = 0; i < n; i++) {
+		if (i + 1 < n && unit[order[i]] == unit[order[i + 1]]) {
+			pair(partner, order[i], order[i + 1]);
+			i++;
+		} else if (left < 0) {
+			left = order[i];
+		} else {
+			pair(partner, left, order[i]);
+			left = -1;
+		}
+	}
 }
 
 /* Half the fleet apart in that order is another unit, as long as no unit is half the fleet. */
@@ -108,7 +119,7 @@ void pairing_round(int n, const int *unit, int round, int *partner)
 	}
 	order = deal(n, unit, round);
 	if (unit && round % 2 == 0)
-		within_units(order, n, partner);
+		within_units(order, unit, n, partner);
 	else
 		across_units(order, n, partner);
 	free(order);

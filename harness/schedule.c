@@ -28,10 +28,11 @@ struct schedule {
 	const struct plan *plan;
 	char *running, *closed; /* of each step */
 	struct spot *nodes;
-	int *at, *from;  /* steps of node n: at[from[n]] up to at[from[n + 1]] */
-	int *left;       /* of each phase */
-	int *batch_left; /* of each batch */
-	int *batch_hint; /* the member that was in the way last */
+	int *at, *from;   /* steps of node n: at[from[n]] up to at[from[n + 1]] */
+	int *left;        /* of each phase */
+	int *batch_left;  /* of each batch */
+	int *batch_hint;  /* the member that was in the way last */
+	char *batch_over; /* of each batch: it and all before it have ended */
 	struct list queue, held,
 		due; /* nodes to look at; held by power; steps of a batch that starts */
 	double *rack_watts, site_watts;
@@ -138,7 +139,7 @@ static void hold(struct schedule *s, int node)
 static void release_held(struct schedule *s)
 {
 	s->wake = INFINITY;
-	for (int i = 0; i < s->held.count; i++) {
+	for (int i = s->held.count - 1; i >= 0; i--) { /* so the first is looked at first */
 		s->nodes[s->held.items[i]].held = 0;
 		look_at(s, s->held.items[i]);
 	}
@@ -179,7 +180,7 @@ static int batch_is_free(struct schedule *s, int batch)
 {
 	const struct batch *b = &s->plan->batches[batch];
 
-	if (b->before >= 0 && s->batch_left[b->before])
+	if (b->before >= 0 && !s->batch_over[b->before])
 		return 0;
 	for (int i = 0; i < b->count; i++) {
 		int member = b->first + (s->batch_hint[batch] + i) % b->count;
@@ -252,18 +253,33 @@ int schedule_next(struct schedule *s, double now)
 	return s->due.items[--s->due.count];
 }
 
-/* Any node of a batch can start it, and its end may be what the next batch waits for. */
-static void look_at_batch(struct schedule *s, int batch, int was_running)
+/* Any node of a batch can start it. */
+static void look_at_member(struct schedule *s, int batch)
 {
 	const struct batch *b = &s->plan->batches[batch];
-	int is_over = --s->batch_left[batch] == 0;
 
-	for (int i = b->first; i < b->first + b->count && (is_over || !was_running); i++) {
-		if (!is_over && s->closed[i])
-			continue;
-		look_at(s, s->plan->steps[i].node);
-		if (!is_over)
+	for (int i = b->first; i < b->first + b->count; i++)
+		if (!s->closed[i]) {
+			look_at(s, s->plan->steps[i].node);
 			return;
+		}
+}
+
+/*
+ * The next batch may be on other nodes than this one. One that nobody is left of is over only when
+ * those before it are, or the batch behind it would begin too early.
+ */
+static void end_batch(struct schedule *s, int batch)
+{
+	for (int k = batch; k < s->plan->batch_count; k++) {
+		int before = s->plan->batches[k].before;
+
+		if (before >= 0 && !s->batch_over[before])
+			continue;
+		if (s->batch_left[k])
+			look_at_member(s, k);
+		else
+			s->batch_over[k] = 1;
 	}
 }
 
@@ -284,8 +300,12 @@ void schedule_close(struct schedule *s, int step)
 	if (was_running && st->watts > 0)
 		release_held(s);
 	look_at(s, st->node);
-	if (st->batch >= 0)
-		look_at_batch(s, st->batch, was_running);
+	if (st->batch < 0)
+		return;
+	if (--s->batch_left[st->batch] == 0)
+		end_batch(s, st->batch);
+	else if (!was_running)
+		look_at_member(s, st->batch);
 }
 
 void schedule_reopen(struct schedule *s, int step)
@@ -372,6 +392,7 @@ static void take_steps(struct schedule *s, int from, int batches)
 	s->closed = widen(s->closed, had, (size_t)p->count, 1);
 	s->batch_left = widen(s->batch_left, had_batches, (size_t)p->batch_count, sizeof(int));
 	s->batch_hint = widen(s->batch_hint, had_batches, (size_t)p->batch_count, sizeof(int));
+	s->batch_over = widen(s->batch_over, had_batches, (size_t)p->batch_count, 1);
 	for (int i = from; i < p->count; i++) {
 		s->left[p->steps[i].phase]++;
 		if (p->steps[i].batch >= 0)
@@ -423,6 +444,7 @@ void schedule_free(struct schedule *s)
 	free(s->left);
 	free(s->batch_left);
 	free(s->batch_hint);
+	free(s->batch_over);
 	free(s->queue.items);
 	free(s->held.items);
 	free(s->due.items);
@@ -443,5 +465,6 @@ void schedule_open(struct schedule *s, int phase, double now)
 void schedule_ready(struct schedule *s, int node)
 {
 	s->nodes[node].ready = 1;
-	look_at(s, node);
+	if (s->phase >= 0)
+		look_at(s, node);
 }
