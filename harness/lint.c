@@ -143,9 +143,10 @@ static int has_limit(const struct spec *s, const char *check, const char *metric
 /* Whose limits may judge the figures of a check: those of disks, of GPUs, or only general ones. */
 static int limits_kind(const struct check *check)
 {
-	if (!check || check->scope == PER_NODE)
-		return PART_NODE;
-	return check->scope == PER_DISK ? PART_DISK : PART_GPU;
+	if (check && check->scope == PER_DISK)
+		return PART_DISK;
+	return check && (check->scope == PER_GPU || check->scope == ALL_GPUS) ? PART_GPU
+									      : PART_NODE;
 }
 
 static void lint_metric(const struct spec *s, const struct profile_check *pc,
