@@ -25,6 +25,7 @@
 enum {
 	MEET_SECONDS = 20,
 	HELLO_SECONDS = 5, /* for one who connected to say its token */
+	CROWD_SECONDS = 1, /* the same while there is no place for others */
 	GUESTS_MOST = 64,  /* who have not said it yet */
 };
 
@@ -219,7 +220,7 @@ static int connect_one(struct tcp *t, const struct tcp_place *peer, int stream, 
 
 struct guest {
 	int fd, have;
-	double until;
+	double since;
 	char hello[TCP_HELLO];
 };
 
@@ -282,20 +283,18 @@ static void open_door(struct door *d)
 {
 	int fd;
 
-	while ((fd = accept4(d->tcp->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		if (d->count == GUESTS_MOST) /* the oldest has had the longest time */
-			turn_away(d, 0);
-		d->guests[d->count++] =
-			(struct guest){ .fd = fd, .until = clock_now() + HELLO_SECONDS };
-	}
+	while (d->count < GUESTS_MOST &&
+	       (fd = accept4(d->tcp->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		d->guests[d->count++] = (struct guest){ .fd = fd, .since = clock_now() };
 }
 
 static void look(struct door *d, double deadline)
 {
-	struct pollfd fds[GUESTS_MOST + 1] = { { .fd = d->tcp->listener, .events = POLLIN } };
+	const int is_full = d->count == GUESTS_MOST, count = d->count;
+	struct pollfd fds[GUESTS_MOST + 1] = { { .events = POLLIN } };
 	double left = fmin(deadline - clock_now(), 0.2);
-	int count = d->count;
 
+	fds[0].fd = is_full ? -1 : d->tcp->listener;
 	for (int i = 0; i < count; i++)
 		fds[i + 1] = (struct pollfd){ .fd = d->guests[i].fd, .events = POLLIN };
 	if (poll(fds, (nfds_t)count + 1, left > 0 ? (int)ceil(left * 1000) : 0) < 0)
@@ -303,7 +302,8 @@ static void look(struct door *d, double deadline)
 	for (int i = count - 1; i >= 0; i--) /* from the end: the last one takes a free place */
 		if (fds[i + 1].revents)
 			hear(d, i);
-		else if (clock_now() > d->guests[i].until)
+		else if (clock_now() - d->guests[i].since >
+			 (is_full ? CROWD_SECONDS : HELLO_SECONDS))
 			turn_away(d, i);
 	if (fds[0].revents)
 		open_door(d);
