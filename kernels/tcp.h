@@ -26,6 +26,7 @@ struct flow {
 	uint64_t seed, offset; /* of what is sent or awaited next */
 	pthread_t thread;
 	int has_thread;
+	atomic_int runs; /* that have come to their end */
 	atomic_int over; /* its thread has ended; then err is filled if it failed */
 	int failed;
 	struct error err;
@@ -44,8 +45,7 @@ struct tcp {
 	double counted;              /* by the interface when we met */
 	uint64_t sent;               /* acknowledged in all */
 	atomic_ullong received, wrong;
-	atomic_int runs_over; /* of all incoming streams together */
-	atomic_int stop;      /* the run that is sent now is to end */
+	atomic_int stop; /* the run that is sent now is to end */
 	void (*tamper)(void *arg, unsigned char *chunk, uint64_t offset);
 	void *tamper_arg;
 };

@@ -126,7 +126,7 @@ static int take_chunk(struct flow *f, uint64_t *words, int *is_last)
 	receipt = htobe64(f->offset);
 	if (write_whole(f->fd, &receipt, sizeof(receipt), &f->err) < 0)
 		return -1;
-	atomic_fetch_add(&f->tcp->runs_over, 1);
+	atomic_fetch_add(&f->runs, 1);
 	return 1;
 }
 
@@ -357,18 +357,23 @@ int tcp_ping(struct tcp *t, struct tcp_pings *job, struct error *err)
 /* 1 if all has come, 0 if not yet, -1 with err if it will not. */
 static int all_came(struct tcp *t, int runs, struct error *err)
 {
-	if (atomic_load(&t->runs_over) >= runs * t->streams)
-		return 1;
+	int all = 1;
+
 	for (int i = 0; i < t->streams; i++) {
-		if (!atomic_load(&t->in[i].over))
+		struct flow *f = &t->in[i];
+		int is_over = atomic_load(&f->over); /* first, for then its runs are final */
+
+		if (atomic_load(&f->runs) >= runs)
 			continue;
-		if (t->in[i].failed)
-			*err = t->in[i].err;
-		else
+		all = 0;
+		if (is_over && f->failed)
+			*err = f->err;
+		else if (is_over)
 			error_set(err, "it closed the connection before it had sent all");
-		return -1;
+		if (is_over)
+			return -1;
 	}
-	return 0;
+	return all;
 }
 
 int tcp_end(struct tcp *t, int runs, struct tcp_sum *sum, struct error *err)

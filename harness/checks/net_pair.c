@@ -203,22 +203,27 @@ static void report_rate(struct meeting *x, const char *metric, const double *gbs
 		job_samples(x->job, metric, x->to, gbs, (int)knob(&x->job->knobs, "windows"));
 }
 
-/* A rate counts only if its bytes went through the interface that has our address. */
+/*
+ * A rate counts only if its bytes went through the interface that has our address. Some windows may
+ * be off where the two did not begin exactly together, or where one of them stood still; the median
+ * is of the others as long as those are the most.
+ */
 static void report_rates(struct meeting *x, const struct tcp_sum *sum)
 {
-	char path[160] = "", why[300];
+	int half = (int)knob(&x->job->knobs, "windows") / 2;
+	char path[160] = "", why[400];
 
 	if (*sum->interface && sum->counted < sum->sent)
 		snprintf(path, sizeof(path),
 			 "the bytes did not go through %s: it counted %llu of %llu", sum->interface,
 			 (unsigned long long)sum->counted, (unsigned long long)sum->sent);
 	snprintf(why, sizeof(why), "%s", path);
-	if (!*path && x->busy)
+	if (!*path && x->busy > half)
 		snprintf(why, sizeof(why), "%s sent meanwhile: the two did not begin together",
 			 x->peer);
 	report_rate(x, "rate", x->rate, why);
 	snprintf(why, sizeof(why), "%s", path);
-	if (!*path && x->quiet)
+	if (!*path && x->quiet > half)
 		snprintf(why, sizeof(why),
 			 "%s did not send meanwhile: the two did not begin together", x->peer);
 	report_rate(x, "rate_both", x->both, why);
