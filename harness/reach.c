@@ -8,6 +8,7 @@
 #include "harness/reach.h"
 
 #include "harness/child.h"
+#include "harness/reach_private.h"
 #include "harness/version.h"
 
 #include <math.h>
@@ -16,16 +17,23 @@
 #include <string.h>
 
 enum {
-	SILENT_SECONDS = 30, /* six life signs of an agent in a row did not come */
-	BEAT_SECONDS = 5,    /* between our own life signs */
-	AGAIN_SECONDS = 2,   /* before a line is asked for once more */
-	AGAINS_MOST = 500,
 	PUSH_SECONDS = 120, /* for the program to get to a node */
 	PINGS = 4,
-	CLOCK_SECONDS = 600, /* clocks drift: 50 ppm are 30 ms in this time */
 	AGENT_SECONDS = 400 * 86400,
 	BAD_LINES_NOTED = 100,
 	TO_MOST = 200, /* bytes of a host list in one line */
+};
+
+/* No agent gets there: at a million lines a second it takes 30 years. */
+static const long long NUMBER_MOST = 1000000000000000LL;
+
+static const struct reach_times usual_times = {
+	.silent = 30, /* six life signs of an agent in a row did not come */
+	.beat = 5,    /* between our own life signs */
+	.again = 2,   /* before a line is asked for once more */
+	.agains = 500,
+	.clock = 600, /* clocks drift: 50 ppm are 30 ms in this time */
+	.tick = 0.5,
 };
 
 enum state { WAITING, STARTING, CLOCKING, READY, GONE };
@@ -33,8 +41,7 @@ enum state { WAITING, STARTING, CLOCKING, READY, GONE };
 struct node {
 	enum state state;
 	int channel;
-	int bad_lines;
-	long next;              /* number of the line that comes next */
+	long long next;         /* number of the line that comes next */
 	double heard;           /* when it last said anything */
 	double asked;           /* when its next line was asked for again, 0: it was not */
 	int agains;             /* how often, since a line came as it should */
@@ -48,6 +55,7 @@ struct channel {
 	struct reach *reach;
 	struct child_process *agent;
 	int first, count; /* its nodes */
+	int coming;       /* of them are being reached */
 	int bad_lines;
 	int tasks;   /* of its nodes the ones that its command was given */
 	int wanting; /* of those that wait for the program */
@@ -65,7 +73,9 @@ struct reach {
 	struct node *nodes;
 	struct channel *channels;
 	int channel_count, next; /* next: the channel that is started next */
-	int starting, leaving;
+	int reaching;            /* channels with nodes that are being reached */
+	int leaving, starting;   /* starting: start_channels is at work */
+	struct reach_times times;
 	double beaten;
 	json_t *boots; /* index of the node that told this boot id */
 };
@@ -165,11 +175,21 @@ static void dismiss(struct reach *r, int node)
 		child_stop(c->agent);
 }
 
+/* A node that was being reached no longer is, for better or worse. */
+static void arrive(struct reach *r, int node, enum state state)
+{
+	struct node *n = &r->nodes[node];
+
+	if ((n->state == STARTING || n->state == CLOCKING) && --channel_of(r, node)->coming == 0)
+		r->reaching--;
+	n->state = state;
+}
+
 void reach_lose(struct reach *r, int node, const char *why)
 {
 	if (r->nodes[node].state == GONE || r->leaving)
 		return;
-	r->nodes[node].state = GONE;
+	arrive(r, node, GONE);
 	dismiss(r, node);
 	r->calls.lost(r->calls.arg, node, why);
 	start_channels(r);
@@ -183,7 +203,7 @@ static void ping(struct reach *r, int node)
 	json_t *event = event_new(EV_PING);
 
 	json_object_set_new(event, "k", json_integer(n->pings));
-	n->pinged = clock_wall();
+	n->pinged = clock_now();
 	send_one(r, node, event);
 }
 
@@ -209,7 +229,7 @@ static void tell_clock(struct reach *r, int node)
 	send_one(r, node, event);
 	if (n->state != CLOCKING)
 		return;
-	n->state = READY;
+	arrive(r, node, READY);
 	start_channels(r);
 	r->calls.ready(r->calls.arg, node);
 }
@@ -218,13 +238,14 @@ static void tell_clock(struct reach *r, int node)
 static void on_pong(struct reach *r, int node, const struct event *ev)
 {
 	struct node *n = &r->nodes[node];
-	double trip = clock_wall() - n->pinged;
+	/* By a clock that nobody sets: a trip of less than nothing would look like the fastest. */
+	double trip = clock_now() - n->pinged;
 
 	if (n->pings >= PINGS || event_whole(ev, "k") != n->pings)
 		return;
-	if (trip >= 0 && trip < n->best) {
+	if (trip < n->best) {
 		n->best = trip;
-		n->best_offset = (double)event_whole(ev, "us") / 1e6 - (n->pinged + trip / 2);
+		n->best_offset = (double)event_whole(ev, "us") / 1e6 - (clock_wall() - trip / 2);
 	}
 	if (++n->pings < PINGS)
 		ping(r, node);
@@ -276,8 +297,14 @@ static int refuse_twin(struct reach *r, int node, const struct event *ev, char *
 	const char *boot = event_text(ev, "boot");
 	json_t *other = json_object_get(r->boots, boot);
 
-	if (r->launcher->pretends || !*boot)
+	if (r->launcher->pretends)
 		return 0;
+	if (!*boot) {
+		r->calls.note(r->calls.arg, node,
+			      "its agent tells no boot id, so a second name of the same machine "
+			      "would not be noticed");
+		return 0;
+	}
 	if (!other) {
 		json_object_set_new(r->boots, boot, json_integer(node));
 		return 0;
@@ -327,10 +354,10 @@ static void ask_again(struct reach *r, int node)
 	struct node *n = &r->nodes[node];
 	json_t *event;
 
-	if (n->asked > 0 && clock_now() - n->asked < AGAIN_SECONDS)
+	if (n->asked > 0 && clock_now() - n->asked < r->times.again)
 		return;
 	n->asked = clock_now();
-	if (++n->agains > AGAINS_MOST) {
+	if (++n->agains > r->times.agains) {
 		reach_lose(r, node, "its lines stay damaged, however often they are asked for");
 		return;
 	}
@@ -341,14 +368,14 @@ static void ask_again(struct reach *r, int node)
 
 /* An agent keeps only so many lines. What it cannot give again is lost, and the step's end, which
  * counts its lines, will say so. */
-static void skip_lines(struct reach *r, int node, long first)
+static void skip_lines(struct reach *r, int node, long long first)
 {
 	struct node *n = &r->nodes[node];
 	char text[120];
 
-	if (first <= n->next)
+	if (first <= n->next || first > NUMBER_MOST)
 		return;
-	snprintf(text, sizeof(text), "its lines %ld to %ld are lost", n->next, first - 1);
+	snprintf(text, sizeof(text), "its lines %lld to %lld are lost", n->next, first - 1);
 	n->next = first;
 	r->calls.note(r->calls.arg, node, text);
 }
@@ -369,10 +396,10 @@ static int is_result(enum event_kind kind)
 static int in_order(struct reach *r, int node, const struct event *ev)
 {
 	struct node *n = &r->nodes[node];
-	long number = (long)json_integer_value(json_object_get(ev->json, "n"));
+	long long number = event_whole(ev, "n");
 
 	if (ev->kind == EV_BEAT && json_object_get(ev->json, "first"))
-		skip_lines(r, node, (long)json_integer_value(json_object_get(ev->json, "first")));
+		skip_lines(r, node, event_whole(ev, "first"));
 	if (number > n->next)
 		ask_again(r, node);
 	if (number != n->next)
@@ -393,7 +420,8 @@ static void take_line(struct reach *r, int node, const struct event *ev, const c
 	n->heard = clock_now();
 	if (!in_order(r, node, ev) || (r->leaving && !is_telemetry(ev->kind)))
 		return;
-	if (n->state == STARTING && ev->kind != EV_HELLO)
+	/* One hello, before all else: a second one would be one more line in the journal. */
+	if ((n->state == STARTING) != (ev->kind == EV_HELLO))
 		return;
 	if (is_result(ev->kind))
 		r->calls.line(r->calls.arg, node, ev, line, len);
@@ -531,7 +559,7 @@ static void beat(struct reach *r)
 {
 	json_t *event;
 
-	if (clock_now() - r->beaten < BEAT_SECONDS)
+	if (clock_now() - r->beaten < r->times.beat)
 		return;
 	r->beaten = clock_now();
 	event = event_new(EV_BEAT);
@@ -541,17 +569,28 @@ static void beat(struct reach *r)
 	json_decref(event);
 }
 
+static void lose_silent(struct reach *r, int node)
+{
+	char why[200];
+
+	snprintf(why, sizeof(why),
+		 "it fell silent: no life sign of its agent for %.0f s, so the node or the way to "
+		 "it is frozen",
+		 r->times.silent);
+	reach_lose(r, node, why);
+}
+
 static void look_after(struct reach *r, int node, double now)
 {
 	struct node *n = &r->nodes[node];
 
 	if (n->state == STARTING && now - channel_of(r, node)->began > r->launcher->patience)
 		reach_lose(r, node, "no agent answered");
-	else if ((n->state == CLOCKING || n->state == READY) && now - n->heard > SILENT_SECONDS)
-		reach_lose(r, node,
-			   "it fell silent: no life sign of its agent for 30 s, so the node or the "
-			   "way to it is frozen");
-	else if (n->state == READY && now - n->clocked > CLOCK_SECONDS)
+	else if ((n->state == CLOCKING || n->state == READY) && now - n->heard > r->times.silent)
+		lose_silent(r, node);
+	else if (n->state == CLOCKING && now - n->clocked > r->times.silent)
+		reach_lose(r, node, "its agent gives life signs, but no answers");
+	else if (n->state == READY && now - n->clocked > r->times.clock)
 		begin_clock(r, node);
 	else if (n->asked > 0)
 		ask_again(r, node);
@@ -573,59 +612,47 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- setting up and leaving ---------------------------------------------------------------- */
 
-/* Nodes that the engine will not give stay out of the command, or it would give none. */
-static int names_to_start(struct reach *r, const struct channel *c, const char **names)
+/*
+ * The nodes of a channel that were not given up before their turn came; the caller frees them.
+ * Those that the engine will not give stay out of the command, or it would give none.
+ */
+static const char **begin_to_reach(struct reach *r, struct channel *c)
 {
+	const char **names = xcalloc((size_t)c->count, sizeof(*names));
 	struct error err;
-	int count = 0;
 
+	c->began = clock_now();
 	for (int i = c->first; i < c->first + c->count; i++) {
-		r->nodes[i].state = STARTING;
+		if (r->nodes[i].state == GONE)
+			continue;
 		if (r->launcher->refuses &&
-		    r->launcher->refuses(r->launch, name_of(r, i), &err) < 0)
+		    r->launcher->refuses(r->launch, name_of(r, i), &err) < 0) {
 			reach_lose(r, i, err.text);
-		else
-			names[count++] = name_of(r, i);
+			continue;
+		}
+		r->nodes[i].state = STARTING;
+		names[c->coming++] = name_of(r, i);
 	}
-	return count;
+	c->tasks = c->coming;
+	r->reaching += c->coming > 0;
+	return names;
 }
 
 static void start_channel(struct reach *r, int channel)
 {
 	struct channel *c = &r->channels[channel];
 	const struct child_calls calls = { on_line, on_noise, on_ended, c };
-	const char **names = xcalloc((size_t)c->count, sizeof(*names));
-	int count = names_to_start(r, c, names);
-	char **argv = NULL;
+	const char **names = begin_to_reach(r, c);
 	struct error err;
+	char **argv = c->coming ? r->launcher->command(r->launch, names, c->coming, &err) : NULL;
 
-	c->began = clock_now();
-	c->tasks = count;
-	if (count)
-		argv = r->launcher->command(r->launch, names, count, &err);
 	if (argv)
 		c->agent = child_start(r->loop, (const char *const *)argv, NULL, AGENT_SECONDS,
 				       &calls, &err);
 	launch_free(argv);
 	free(names);
-	for (int i = c->first; count && i < c->first + c->count && !c->agent; i++)
+	for (int i = c->first; i < c->first + c->count && !c->agent; i++)
 		reach_lose(r, i, err.text);
-}
-
-/* Channels with nodes that are being reached. */
-static int reaching(const struct reach *r)
-{
-	int count = 0;
-
-	for (int i = 0; i < r->next; i++) {
-		const struct channel *c = &r->channels[i];
-		int here = 0;
-
-		for (int n = c->first; n < c->first + c->count && c->agent; n++)
-			here |= r->nodes[n].state == STARTING || r->nodes[n].state == CLOCKING;
-		count += here;
-	}
-	return count;
 }
 
 /* As many at the same time as the launcher likes: a thousand logins at once are an attack. */
@@ -633,10 +660,12 @@ static void start_channels(struct reach *r)
 {
 	int window = r->launcher->window;
 
-	if (r->starting) /* a node that is lost at its start comes by here again */
+	/* A command that cannot be started loses its nodes, which leads here again: thousands of
+	 * them would be as many levels deep. */
+	if (r->starting)
 		return;
 	r->starting = 1;
-	while (!r->leaving && r->next < r->channel_count && (!window || reaching(r) < window))
+	while (!r->leaving && r->next < r->channel_count && (!window || r->reaching < window))
 		start_channel(r, r->next++);
 	r->starting = 0;
 }
@@ -660,6 +689,13 @@ static void make_channels(struct reach *r)
 	}
 }
 
+static void start_timer(struct reach *r)
+{
+	const uint64_t ms = (uint64_t)(r->times.tick * 1000);
+
+	uv_timer_start(&r->tick, on_tick, ms, ms);
+}
+
 struct reach *reach_new(uv_loop_t *loop, const struct fleet *fleet, const struct launcher *launcher,
 			const struct launch *launch, const struct reach_calls *calls)
 {
@@ -671,12 +707,35 @@ struct reach *reach_new(uv_loop_t *loop, const struct fleet *fleet, const struct
 	r->calls = *calls;
 	r->loop = loop;
 	r->boots = json_object();
+	r->times = usual_times;
 	r->nodes = xcalloc((size_t)fleet->count, sizeof(*r->nodes));
 	make_channels(r);
 	uv_timer_init(loop, &r->tick);
 	r->tick.data = r;
-	uv_timer_start(&r->tick, on_tick, 500, 500);
+	start_timer(r);
 	return r;
+}
+
+void reach_set_times(struct reach *r, const struct reach_times *times)
+{
+	r->times = *times;
+	start_timer(r);
+}
+
+void reach_start_without(struct reach *r)
+{
+	while (r->next < r->channel_count)
+		free(begin_to_reach(r, &r->channels[r->next++]));
+}
+
+void reach_feed(struct reach *r, int channel, const char *data, size_t len)
+{
+	struct lines lines;
+
+	lines_init(&lines, EVENT_MOST, on_line, &r->channels[channel]);
+	lines_feed(&lines, data, len);
+	lines_flush(&lines);
+	lines_release(&lines);
 }
 
 void reach_start(struct reach *r)
