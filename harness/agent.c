@@ -29,6 +29,7 @@ enum {
 	SILENT_SECONDS = 20,   /* four life signs of the controller did not come */
 	DRAIN_SECONDS = 5,     /* for the last lines, once all children are gone */
 	COLLECT_SECONDS = 300, /* for the sampler to hand over what it kept */
+	QUEUE_MOST = 1 << 20,  /* bytes that wait for the controller before none are sent again */
 	SAMPLER_SECONDS = 400 * 86400,
 };
 
@@ -44,7 +45,8 @@ struct running {
 	char last_noise[WHY_MOST + 1];
 	char waits_for[80]; /* the member that a joint step waits for now */
 	int joint;          /* its input stays open for what other members share */
-	long lines, notes;
+	long lines, notes, withs;
+	int too_much; /* it was stopped because it gave more lines than there is room for */
 	struct running *next;
 };
 
@@ -113,7 +115,10 @@ static void send_again(struct agent *a, long from)
 {
 	long first = a->sent - KEPT + 1 > 1 ? a->sent - KEPT + 1 : 1;
 
-	if (from < first) {
+	/* They may still be on their way: sending more of them would only make it longer. */
+	if (uv_stream_get_write_queue_size((uv_stream_t *)&a->out) > QUEUE_MOST)
+		return;
+	if (from < first && first > 1) {
 		json_t *beat = event_new(EV_BEAT);
 
 		json_object_set_new(beat, "first", json_integer(first + 1));
@@ -179,6 +184,9 @@ static void on_child_line(void *arg, char *line, size_t len, int cut)
 		keep_wait(r, &ev);
 	} else if (ev.kind == EV_SHARE && r->joint) {
 		pass_share(r, &ev);
+	} else if ((ev.kind == EV_DATA || ev.kind == EV_FACT) && r->lines == STEP_LINES_MOST) {
+		r->too_much = 1;
+		child_stop(r->child);
 	} else if (ev.kind == EV_DATA || ev.kind == EV_FACT) {
 		json_object_del(ev.json, "c");
 		json_object_set_new(ev.json, "step", json_string(r->step));
@@ -219,6 +227,11 @@ static enum end_word classify(const struct running *r, const struct child_end *e
 	int said = end_word_find(r->end_word);
 
 	*hang = NULL;
+	if (r->too_much && !end->stuck) {
+		snprintf(why, room, "it gave more than %d lines of figures and facts",
+			 STEP_LINES_MOST);
+		return END_ERROR;
+	}
 	if (end->stuck) {
 		snprintf(why, room, "SIGKILL did not end it (%s); this node takes no further steps",
 			 end->state);
@@ -295,7 +308,7 @@ static void on_child_ended(void *arg, const struct child_end *end)
 	enum end_word word = classify(r, end, why, sizeof(why), &hang);
 
 	/* A step that was stopped has no end, so that a resumed run does it again. */
-	if (!end->stopped)
+	if (!end->stopped || r->too_much)
 		send_end(r, word, why, hang, end->seconds);
 	child_free(r->child);
 	forget(r);
@@ -369,8 +382,15 @@ static void take_order(struct agent *a, const struct event *ev, const char *line
 	if (ev->kind == EV_RUN)
 		send_clock(a, &r->order);
 	text_addf(&r->order, "%s\n", line);
-	if (ev->kind == EV_WITH)
+	if (ev->kind == EV_WITH) {
+		r->withs++;
 		return;
+	}
+	if (r->withs != event_whole(ev, "with")) {
+		send_end(r, END_ERROR, "a line of its order was damaged on its way", NULL, 0);
+		forget(r);
+		return;
+	}
 	r->deadline = event_number(ev, "deadline");
 	r->joint = json_is_true(json_object_get(ev->json, "joint"));
 	start_child(r);

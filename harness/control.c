@@ -23,6 +23,11 @@ enum {
 	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
 	STOP_SECONDS = 20, /* for agents to stop their children, since the last line of telemetry */
 	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
+	/* Our disk is not a node's to fill. What honest agents send stays far below. */
+	NODE_NOTES_MOST = 1000,
+	STEP_NOTES_MOST = 250, /* an agent itself sends 200 */
+	STEP_SHARES_MOST = 1000,
+	NODE_BYTES_MOST = 64 << 20,
 };
 
 struct node {
@@ -30,6 +35,13 @@ struct node {
 	int rebooted;  /* since its steps in the journal */
 	int retired;   /* takes no further steps */
 	char why[300]; /* of that */
+	int notes;
+	long long bytes; /* of its lines in the journal */
+};
+
+struct attempt { /* at one step */
+	double started;
+	int lines, notes, shares;
 };
 
 struct run {
@@ -42,7 +54,7 @@ struct run {
 	struct joints *joints;
 	struct telemetry_files *telemetry; /* NULL: none is kept */
 	struct node *nodes;
-	double *started; /* of each step */
+	struct attempt *attempts; /* of each step */
 	int phase;
 	int stopping, over;
 	int failed_steps;
@@ -87,14 +99,31 @@ static const char *node_name(const struct run *r, int node)
 	return node < 0 ? "" : r->c->fleet->nodes[node].name;
 }
 
-static void on_note(void *arg, int node, const char *text)
+/* Counts a note. Whether it is left out; the last one that is not says so. */
+static int is_too_much(int *count, int most, const char **text)
 {
-	struct run *r = arg;
+	if (*count >= most)
+		return 1;
+	if (++*count == most)
+		*text = "further notes are left out";
+	return 0;
+}
+
+static void write_note(struct run *r, int node, const char *text)
+{
 	json_t *event = event_new(EV_NOTE);
 
 	json_object_set_new(event, "at", event_string(node_name(r, node), 255));
 	json_object_set_new(event, "text", event_string(text, 500));
 	add_own(r, event, 0);
+}
+
+static void on_note(void *arg, int node, const char *text)
+{
+	struct run *r = arg;
+
+	if (node < 0 || !is_too_much(&r->nodes[node].notes, NODE_NOTES_MOST, &text))
+		write_note(r, node, text);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -182,7 +211,7 @@ static void journal_start(struct run *r, int step)
 	json_object_set_new(event, "at", json_string(node_name(r, s->node)));
 	json_object_set_new(event, "step", json_string(s->id));
 	add_own(r, event, 0);
-	r->started[step] = clock_now();
+	r->attempts[step] = (struct attempt){ .started = clock_now() };
 }
 
 /* Starts all that may start now; orders of one moment go out together. */
@@ -217,9 +246,9 @@ static void take_steps(struct run *r, int from)
 	const struct results *results = r->c->results;
 	const struct plan *p = r->c->plan;
 
-	r->started = xrealloc(r->started, (size_t)p->count + 1, sizeof(*r->started));
+	r->attempts = xrealloc(r->attempts, (size_t)p->count + 1, sizeof(*r->attempts));
 	for (int i = from; i < p->count; i++) {
-		r->started[i] = 0;
+		r->attempts[i] = (struct attempt){ 0 };
 		if (joint_ended(r, &p->steps[i]))
 			close_step(r, i, results->steps[results_step(results, p->steps[i].id)].word,
 				   NULL);
@@ -324,12 +353,22 @@ static void next_phase(struct run *r)
 	judgement_free(j);
 }
 
+/* The clocks of nodes may be anything, so the end of the run needs a line by ours. */
+static void note_end(struct run *r)
+{
+	json_t *event = event_new(EV_BEAT);
+
+	json_object_set_new(event, "at", json_string(""));
+	add_own(r, event, 0);
+}
+
 static void leave(struct run *r)
 {
 	if (r->over)
 		return;
 	r->over = 1;
 	r->over_since = r->stop_began = clock_now();
+	note_end(r);
 	reach_leave(r->reach);
 }
 
@@ -411,6 +450,27 @@ static int running_step(const struct run *r, int node, const char *id)
 		       : -1;
 }
 
+/* A node is lost that sends without end, for it would fill our disk. */
+static int is_flood(struct run *r, int node, int step, const struct event *ev, size_t len)
+{
+	struct attempt none = { 0 }, *a = step < 0 ? &none : &r->attempts[step];
+	const char *what = NULL;
+
+	a->lines += ev->kind == EV_DATA || ev->kind == EV_FACT;
+	a->shares += ev->kind == EV_SHARE;
+	if (ev->kind != EV_SHARE)
+		r->nodes[node].bytes += (long long)len;
+	if (a->lines > STEP_LINES_MOST)
+		what = "its agent sends figures of one step without end";
+	else if (a->shares > STEP_SHARES_MOST)
+		what = "its agent sends texts to other members without end";
+	else if (r->nodes[node].bytes > NODE_BYTES_MOST)
+		what = "its agent sends lines without end";
+	if (what)
+		reach_lose(r->reach, node, what);
+	return what != NULL;
+}
+
 static void keep_line(struct run *r, const struct event *ev, const char *line, size_t len)
 {
 	if (r->c->line)
@@ -419,6 +479,22 @@ static void keep_line(struct run *r, const struct event *ev, const char *line, s
 		fail(r);
 	else
 		results_add(r->c->results, ev);
+}
+
+/* Notes of a step are bounded by its agent, and once more here. */
+static void take_note(struct run *r, int node, int step, const struct event *ev, const char *line,
+		      size_t len)
+{
+	int step_most = step >= 0;
+	int *count = step_most ? &r->attempts[step].notes : &r->nodes[node].notes;
+	const char *text = NULL;
+
+	if (is_too_much(count, step_most ? STEP_NOTES_MOST : NODE_NOTES_MOST, &text))
+		return;
+	if (!text)
+		keep_line(r, ev, line, len);
+	else
+		write_note(r, node, text);
 }
 
 static void take_end(struct run *r, int node, int step, const struct event *ev)
@@ -458,16 +534,21 @@ static void on_line(void *arg, int node, const struct event *ev, const char *lin
 		take_telemetry(r, node, ev, line, len);
 		return;
 	}
-	if (r->failed)
+	/* A node that was retired still works on what it was given. */
+	if (r->failed || (step < 0 && *ev->step && r->nodes[node].retired))
 		return;
 	if (ev->kind == EV_HELLO)
 		r->nodes[node].rebooted = is_other_boot(r, node, ev);
-	if (step < 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE) {
+	if (step < 0 && (*ev->step || (ev->kind != EV_HELLO && ev->kind != EV_NOTE))) {
 		on_note(r, node, "sent a line for a step it was not given; it is left out");
 		return;
 	}
+	if (is_flood(r, node, step, ev, len))
+		return;
 	if (ev->kind == EV_SHARE)
 		joints_share(r->joints, step, ev);
+	else if (ev->kind == EV_NOTE)
+		take_note(r, node, step, ev, line, len);
 	else
 		keep_line(r, ev, line, len);
 	if (ev->kind == EV_END)
@@ -490,7 +571,7 @@ static void tell_progress(struct run *r)
 	for (int i = 0; i < plan->count; i++)
 		at[i] = (struct step_state){ .running = schedule_is_running(r->schedule, i),
 					     .ended = schedule_is_closed(r->schedule, i),
-					     .started = r->started[i] };
+					     .started = r->attempts[i].started };
 	rest = plan_remaining(plan, at, clock_now());
 	free(at);
 	p = (struct progress){
@@ -517,7 +598,7 @@ static void find_late(struct run *r)
 		const struct step *s = &r->c->plan->steps[i];
 
 		if (schedule_is_running(r->schedule, i) &&
-		    now - r->started[i] > s->deadline + LATE_SECONDS)
+		    now - r->attempts[i].started > s->deadline + LATE_SECONDS)
 			reach_lose(r->reach, s->node, "its agent does not end a step that is late");
 	}
 }
@@ -634,7 +715,7 @@ static void tear_down(struct run *r)
 	joints_free(r->joints);
 	schedule_free(r->schedule);
 	free(r->nodes);
-	free(r->started);
+	free(r->attempts);
 }
 
 enum control_end control_run(struct control *c, struct error *err)

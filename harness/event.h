@@ -7,7 +7,8 @@
  *
  *   controller to agent
  *     with  {to, step, k, v}                   one knob, or the next piece of it
- *     run   {to, step, check, unit, deadline}  "@" in a step is the name of the node
+ *     run   {to, step, check, unit, deadline, with}  "@" in a step is the name of the node; with:
+ *                                              how many `with` lines came before
  *     stop  {}
  *     beat  {}                                 the controller is alive
  *     again {to, from}                         your lines from this number on, once more
@@ -41,7 +42,12 @@
 
 #include <jansson.h>
 
-enum { EVENT_MOST = 1000 };
+enum {
+	EVENT_MOST = 1000,
+	/* data and fact lines of one step: 64 GPUs have 4032 directed pairs, and a curve of 20
+	 * sizes for two figures of each is 160 000 lines */
+	STEP_LINES_MOST = 200000,
+};
 
 #define EVENT_KINDS(X)                                                                             \
 	X(EV_WITH, "with")                                                                         \

@@ -50,6 +50,8 @@ static json_t *order_of(const struct step *s, const char *id, const char *peers)
 		if (value)
 			add_knob(order, id, name, value);
 	}
+	/* A knob that was lost on its way must not quietly be the preset. */
+	json_object_set_new(run, "with", json_integer((json_int_t)json_array_size(order)));
 	json_object_set_new(run, "step", json_string(id));
 	json_object_set_new(run, "check", json_string(s->check->name));
 	json_object_set_new(run, "unit", json_string(s->unit));

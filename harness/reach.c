@@ -21,18 +21,19 @@ enum {
 	PINGS = 4,
 	AGENT_SECONDS = 400 * 86400,
 	BAD_LINES_NOTED = 100,
-	TO_MOST = 200, /* bytes of a host list in one line */
+	BAD_LINES_MOST = 100000, /* of an agent that has the channel for itself, once it is known */
+	TO_MOST = 200,           /* bytes of a host list in one line */
 };
 
 /* No agent gets there: at a million lines a second it takes 30 years. */
 static const long long NUMBER_MOST = 1000000000000000LL;
 
 static const struct reach_times usual_times = {
-	.silent = 30, /* six life signs of an agent in a row did not come */
-	.beat = 5,    /* between our own life signs */
-	.again = 2,   /* before a line is asked for once more */
-	.agains = 500,
-	.clock = 600, /* clocks drift: 50 ppm are 30 ms in this time */
+	.silent = 30,  /* six life signs of an agent in a row did not come */
+	.beat = 5,     /* between our own life signs */
+	.again = 2,    /* before a line is asked for once more */
+	.agains = 100, /* more than three minutes: what is mixed so often is mixed for ever */
+	.clock = 600,  /* clocks drift: 50 ppm are 30 ms in this time */
 	.tick = 0.5,
 };
 
@@ -340,7 +341,11 @@ static void on_bad_line(struct channel *c, const char *why)
 	int is_one = c->count == 1;
 	char text[700];
 
+	if (is_one && r->nodes[c->first].state == GONE)
+		return;
 	c->bad_lines++;
+	if (is_one && c->bad_lines > BAD_LINES_MOST && r->nodes[c->first].state > STARTING)
+		reach_lose(r, c->first, "its agent sends damaged lines without end");
 	if ((is_one && r->nodes[c->first].state <= STARTING) || c->bad_lines > BAD_LINES_NOTED)
 		return;
 	snprintf(text, sizeof(text), "a line of its agent is left out: %s%s", why,

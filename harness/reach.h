@@ -4,6 +4,15 @@
  * One command of a launcher carries the agents of one or of many nodes (a channel). Lines that a
  * channel damaged or mixed are asked for again, so callers see every line of a node once and in its
  * order. A node is lost at most once, with a reason for people, and says nothing after that.
+ *
+ * Whose line it is stands in the line itself, and a channel's own nodes only are believed. So an
+ * agent with a channel of its own speaks for nobody else. Agents that share a command could speak
+ * for each other: with the number that is next there, one of them gives another node figures, ends
+ * its steps or makes it lost. The harm stays with the nodes of that command. It could be kept to
+ * the node itself by a key in each hello and a keyed hash in each line, but for those who say hello
+ * in the name of another one first; a launcher that serves nodes which do not trust each other
+ * starts a command for each (`alone_most`). A boot id is believed too: who tells that of another
+ * node first gets that one refused, and is named there.
  */
 #ifndef ASSAY_REACH_H
 #define ASSAY_REACH_H

@@ -56,6 +56,12 @@ static const char *keep(struct results *r, const char *text)
 	return json_string_value(s);
 }
 
+/* The index holds a copy of each key, which lives as long: no second one is needed. */
+static const char *key_of(const struct results *r, const char *key)
+{
+	return json_object_iter_key(json_object_iter_at(r->index, key)) + 1;
+}
+
 static int name_index(struct results *r, const char *text)
 {
 	char *key = xasprintf("n%s", text);
@@ -67,7 +73,7 @@ static int name_index(struct results *r, const char *text)
 	} else {
 		json_object_set_new(r->index, key, json_integer(i));
 		r->names = grow(r->names, (size_t)r->name_count, sizeof(*r->names));
-		r->names[r->name_count++] = keep(r, text);
+		r->names[r->name_count++] = key_of(r, key);
 	}
 	free(key);
 	return i;
@@ -100,9 +106,9 @@ static int step_index(struct results *r, const char *id)
 	key = xasprintf("s%s", id);
 	i = r->step_count++;
 	json_object_set_new(r->index, key, json_integer(i));
-	free(key);
 	r->steps = grow(r->steps, (size_t)i, sizeof(*r->steps));
-	r->steps[i] = (struct step_result){ .id = keep(r, id), .why = "" };
+	r->steps[i] = (struct step_result){ .id = key_of(r, key), .why = "" };
+	free(key);
 	return i;
 }
 
@@ -309,7 +315,8 @@ void results_add(struct results *r, const struct event *ev)
 		[EV_HELLO] = add_hello, [EV_CLOCK] = add_clock, [EV_END] = add_end,
 		[EV_HEAD] = add_head,   [EV_START] = add_start,
 	};
-	double t = event_number(ev, "t");
+	/* Agents number their lines. Their clocks may be anything, so the controller's counts. */
+	double t = json_object_get(ev->json, "n") ? 0 : event_number(ev, "t");
 
 	/* A resumed run that had nothing to do says hello too; that is no time of the run. */
 	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE && ev->kind != EV_CLOCK) {

@@ -36,6 +36,7 @@ struct schedule {
 	struct list queue, held,
 		due; /* nodes to look at; held by power; steps of a batch that starts */
 	double *rack_watts, site_watts;
+	double *rack_room; /* what a rack may carry above what its nodes draw at rest */
 	int loaded, level; /* nodes under load, and how many may be by the ramp */
 	double grown;      /* when the level last grew */
 	double wake;
@@ -68,14 +69,15 @@ static double idle_of(const struct schedule *s, int node)
 	return s->spec->nodes[s->fleet->nodes[node].type].idle_power;
 }
 
-/* What a rack may carry above what its nodes draw at rest. */
-static double rack_room(const struct schedule *s, int rack)
+static double *rack_rooms(const struct schedule *s)
 {
-	double room = s->spec->racks.items[rack].power;
+	double *room = xcalloc((size_t)s->spec->racks.count + 1, sizeof(*room));
 
+	for (int i = 0; i < s->spec->racks.count; i++)
+		room[i] = s->spec->racks.items[i].power;
 	for (int i = 0; i < s->fleet->count; i++)
-		if (rack_of(s, i) == rack)
-			room -= idle_of(s, i);
+		if (rack_of(s, i) >= 0)
+			room[rack_of(s, i)] -= idle_of(s, i);
 	return room;
 }
 
@@ -86,7 +88,7 @@ static int rack_carries(const struct schedule *s, const struct step *st)
 
 	if (rack < 0 || s->spec->racks.items[rack].power <= 0 || s->rack_watts[rack] <= 0)
 		return 1;
-	return s->rack_watts[rack] + st->watts <= rack_room(s, rack);
+	return s->rack_watts[rack] + st->watts <= s->rack_room[rack];
 }
 
 /* The level grows by a stage at a time, and only when it is reached. */
@@ -428,6 +430,7 @@ struct schedule *schedule_new(const struct spec *spec, const struct fleet *f, co
 	s->nodes = xcalloc((size_t)f->count, sizeof(*s->nodes));
 	s->left = xcalloc((size_t)p->profile->phase_count + 1, sizeof(*s->left));
 	s->rack_watts = xcalloc((size_t)spec->racks.count + 1, sizeof(*s->rack_watts));
+	s->rack_room = rack_rooms(s);
 	take_steps(s, 0, 0);
 	return s;
 }
@@ -449,6 +452,7 @@ void schedule_free(struct schedule *s)
 	free(s->held.items);
 	free(s->due.items);
 	free(s->rack_watts);
+	free(s->rack_room);
 	free(s);
 }
 

@@ -1,5 +1,8 @@
 /*
  * json.c - report.json, schema assay.report/1 (docs/report.schema.json).
+ *
+ * A tree of all findings of a thousand nodes takes hundreds of megabytes, so the two long lists are
+ * put into the text entry by entry.
  */
 #include "reports/report.h"
 
@@ -78,25 +81,24 @@ static json_t *finding(const struct report_input *in, const struct finding *f)
 	return o;
 }
 
+static json_t *hole(const struct report_input *in, const struct finding *f)
+{
+	(void)in;
+	if (f->verdict != VERDICT_NOT_MEASURED || f->recorded)
+		return NULL;
+	return json_pack("{s:o, s:o, s:o, s:o}", "check", string_or_null(f->check), "metric",
+			 string_or_null(f->metric), "subject", string_or_null(f->subject), "why",
+			 string_or_null(f->why));
+}
+
 static json_t *coverage(const struct judgement *j)
 {
-	json_t *holes = json_array();
 	int planned = 0, judged;
 
 	for (int i = 0; i < VERDICT_COUNT; i++)
 		planned += j->of[i];
 	judged = planned - j->of[VERDICT_NOT_MEASURED];
-	for (int i = 0; i < j->count; i++) {
-		const struct finding *f = &j->items[i];
-
-		if (f->verdict == VERDICT_NOT_MEASURED && !f->recorded)
-			json_array_append_new(holes, json_pack("{s:o, s:o, s:o, s:o}", "check",
-							       string_or_null(f->check), "metric",
-							       string_or_null(f->metric), "subject",
-							       string_or_null(f->subject), "why",
-							       string_or_null(f->why)));
-	}
-	return json_pack("{s:i, s:i, s:o}", "planned", planned, "judged", judged, "holes", holes);
+	return json_pack("{s:i, s:i, s:[]}", "planned", planned, "judged", judged, "holes");
 }
 
 static json_t *waivers(const struct spec *s)
@@ -157,16 +159,57 @@ static void add_part(void *arg, int node, const char *part)
 	free(path);
 }
 
+/* An object as json_dumps writes it so deep in a tree; eats it. */
+static void add_object(struct text *out, json_t *object, int depth)
+{
+	char *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		text_addf(out, "\n%*s%s", depth, "", line);
+	free(text);
+	json_decref(object);
+}
+
+/*
+ * Puts one entry for each finding that has one into the empty list of this name. Texts of a dump
+ * hold no newline, so a name behind one is that of a member. Returns the rest of the text.
+ */
+static const char *fill_list(struct text *out, const char *text, const char *name, int depth,
+			     const struct report_input *in,
+			     json_t *(*make)(const struct report_input *in,
+					     const struct finding *f))
+{
+	char *mark = xasprintf("\n%*s\"%s\": []", depth, "", name);
+	const char *at = strstr(text, mark), *end = at ? at + strlen(mark) - 1 : NULL;
+	int count = 0;
+
+	if (!at)
+		BUG("a report without %s", name);
+	text_put(out, text, (size_t)(end - text));
+	for (int i = 0; i < in->judgement->count; i++) {
+		json_t *object = make(in, &in->judgement->items[i]);
+
+		if (object && count++)
+			text_add(out, ",");
+		if (object)
+			add_object(out, object, depth + 1);
+	}
+	if (count)
+		text_addf(out, "\n%*s", depth, "");
+	free(mark);
+	return end;
+}
+
 void report_json(const struct report_input *in, struct text *out)
 {
 	struct listing parts = { in, json_array() };
-	json_t *root = json_object(), *findings = json_array();
+	json_t *root = json_object();
+	const char *rest;
 	char started[32], ended[32], *text;
 
 	clock_text(in->results->started, started);
 	clock_text(in->results->ended, ended);
-	for (int i = 0; i < in->judgement->count; i++)
-		json_array_append_new(findings, finding(in, &in->judgement->items[i]));
 	report_parts(in, add_part, &parts);
 	json_object_set_new(root, "schema", json_string("assay.report/1"));
 	json_object_set_new(root, "program",
@@ -189,15 +232,16 @@ void report_json(const struct report_input *in, struct text *out)
 	json_object_set_new(root, "ended", json_string(ended));
 	json_object_set_new(root, "coverage", coverage(in->judgement));
 	json_object_set_new(root, "nodes", nodes(in));
-	json_object_set_new(root, "findings", findings);
+	json_object_set_new(root, "findings", json_array());
 	json_object_set_new(root, "suspects", json_array());
 	json_object_set_new(root, "waivers", waivers(in->spec));
 	json_object_set_new(root, "parts", parts.list);
 	text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-	text_add(out, text);
-	text_add(out, "\n");
-	free(text);
 	json_decref(root);
+	rest = fill_list(out, text, "holes", 2, in, hole);
+	rest = fill_list(out, rest, "findings", 1, in, finding);
+	text_addf(out, "%s\n", rest);
+	free(text);
 }
 
 char *report_plan_json(const struct spec *s, const struct fleet *f, const struct plan *p)
