@@ -78,6 +78,8 @@ struct reach {
 	int leaving, starting;   /* starting: start_channels is at work */
 	struct reach_times times;
 	double beaten;
+	void (*spy)(void *arg, int channel, const char *line);
+	void *spy_arg;
 	json_t *boots; /* index of the node that told this boot id */
 };
 
@@ -101,7 +103,6 @@ static void send_text(struct reach *r, const struct channel *c, const char *to, 
 	struct error err;
 	char *line;
 
-	(void)r;
 	if (to)
 		json_object_set_new(copy, "to", json_string(to));
 	line = event_line(copy, &err);
@@ -109,39 +110,57 @@ static void send_text(struct reach *r, const struct channel *c, const char *to, 
 		BUG("%s", err.text);
 	if (c->agent)
 		child_send(c->agent, line);
+	if (r->spy)
+		r->spy(r->spy_arg, (int)(c - r->channels), line);
 	free(line);
 }
 
-/* How many of these names fit into one "to"; the text is the caller's. At least one. */
-static int fit_names(const struct reach *r, const int *nodes, int count, char **text)
+/*
+ * How many of these names fit into one "to", at least one; the text is the caller's. Tried from a
+ * few names upwards: from all of them downwards, thousands of names that make no ranges took as
+ * many tries of thousands.
+ */
+static int fit_names(const char *const *names, int count, char **text)
 {
-	const char **names = xcalloc((size_t)count, sizeof(*names));
-	int n = count;
+	int fits = 1, too_many = count + 1;
 
-	for (int i = 0; i < count; i++)
-		names[i] = name_of(r, nodes[i]);
-	*text = hostlist_text(names, n);
-	while (n > 1 && strlen(*text) > TO_MOST) {
-		free(*text);
-		n = (n + 1) / 2;
-		*text = hostlist_text(names, n);
+	*text = hostlist_text(names, 1);
+	for (int n = count > 1 ? 2 : 1; n > fits;) {
+		char *longer = hostlist_text(names, n);
+
+		if (strlen(longer) <= TO_MOST) {
+			free(*text);
+			*text = longer;
+			fits = n;
+		} else {
+			free(longer);
+			too_many = n;
+		}
+		n = too_many > count ? (2 * fits < count ? 2 * fits : count)
+				     : (fits + too_many) / 2;
 	}
-	free(names);
-	return n;
+	return fits;
 }
 
 void reach_send(struct reach *r, const int *nodes, int count, json_t *event)
 {
-	for (int from = 0, n; from < count; from += n) {
-		struct channel *c = channel_of(r, nodes[from]);
+	const char **names = xcalloc((size_t)count + 1, sizeof(*names));
+	struct channel *c = NULL;
+
+	for (int i = 0; i < count; i++)
+		names[i] = name_of(r, nodes[i]);
+	for (int from = 0, end = 0, n; from < count; from += n) {
 		char *to;
 
-		for (n = 1; from + n < count && channel_of(r, nodes[from + n]) == c;)
-			n++;
-		n = fit_names(r, nodes + from, n, &to);
+		if (from == end)
+			c = channel_of(r, nodes[from]);
+		while (end < count && channel_of(r, nodes[end]) == c)
+			end++;
+		n = fit_names(names + from, end - from, &to);
 		send_text(r, c, to, event);
 		free(to);
 	}
+	free(names);
 	json_decref(event);
 }
 
@@ -725,6 +744,12 @@ void reach_set_times(struct reach *r, const struct reach_times *times)
 {
 	r->times = *times;
 	start_timer(r);
+}
+
+void reach_spy(struct reach *r, void (*sent)(void *arg, int channel, const char *line), void *arg)
+{
+	r->spy = sent;
+	r->spy_arg = arg;
 }
 
 void reach_start_without(struct reach *r)

@@ -15,6 +15,9 @@ struct reach_times { /* seconds */
 
 void reach_set_times(struct reach *r, const struct reach_times *times);
 
+/* Gets every line that goes to a channel, whether or not a command runs there. */
+void reach_spy(struct reach *r, void (*sent)(void *arg, int channel, const char *line), void *arg);
+
 /* In place of reach_start: all agents are waited for, and no command runs. */
 void reach_start_without(struct reach *r);
 /* What the command of a channel would have written, up to its end. */

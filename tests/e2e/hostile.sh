@@ -21,7 +21,7 @@ cat >wrapped <<'END2'
 exec "$E2E_MARK/assay" "$@"
 END2
 chmod 755 bin/ssh wrapped
-cp "$(dirname "${BASH_SOURCE[0]}")/hostile.py" . 2>/dev/null || cp "$ASSAY_SOURCE/tests/e2e/hostile.py" .
+cp "$ASSAY_SOURCE/tests/e2e/hostile.py" .
 PATH=$work/bin:$PATH
 # What a sanitizer keeps for itself is not the controller's memory.
 export ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0:${ASAN_OPTIONS:-}

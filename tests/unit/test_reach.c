@@ -770,6 +770,81 @@ static void every_command_fails(void **state)
 	free(fleet.nodes);
 }
 
+struct sent {
+	const struct fleet *fleet;
+	int together, lines;
+	char *told; /* how often each node was named */
+};
+
+static void on_sent(void *arg, int channel, const char *line)
+{
+	struct sent *s = arg;
+	struct hostlist to;
+	struct error err;
+	struct event ev;
+
+	s->lines++;
+	assert_int_equal(event_parse(line, strlen(line) - 1, &ev, &err), 0);
+	assert_int_equal(hostlist_parse(event_text(&ev, "to"), &to, &err), 0);
+	assert_true(strlen(event_text(&ev, "to")) <= 200);
+	for (int i = 0; i < to.count; i++) {
+		int node = fleet_find(s->fleet, to.names[i]);
+
+		assert_in_range(node, 0, s->fleet->count - 1);
+		assert_int_equal(node / s->together, channel);
+		s->told[node]++;
+	}
+	hostlist_release(&to);
+	event_release(&ev);
+}
+
+/* Names that make ranges, and names that make none; all in one channel, some, and one each. */
+static void orders_name_each_node_once(void **state)
+{
+	enum { MANY = 3000 };
+	static const struct {
+		int every, together, most; /* lines */
+	} cases[] = {
+		{ 1, MANY, 1 }, { 1, 700, 5 }, { 1, 1, MANY }, { 3, MANY, 60 }, { 3, 1, 1000 }
+	};
+	struct fleet fleet = { xcalloc(MANY, sizeof(*fleet.nodes)), MANY, json_object() };
+	const struct reach_calls calls = { 0 };
+	const struct launch launch = { .program = "" };
+	int *nodes = xcalloc(MANY, sizeof(*nodes));
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		fleet.nodes[i].name = xasprintf("n%04d", i);
+		json_object_set_new(fleet.index, fleet.nodes[i].name, json_integer(i));
+	}
+	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+		const struct launcher launcher = { .together = cases[c].together };
+		struct sent sent = { &fleet, cases[c].together, 0, xcalloc(MANY, 1) };
+		struct reach *reach;
+		uv_loop_t loop;
+		int count = 0;
+
+		uv_loop_init(&loop);
+		reach = reach_new(&loop, &fleet, &launcher, &launch, &calls);
+		reach_spy(reach, on_sent, &sent);
+		for (int i = 0; i < MANY; i += cases[c].every)
+			nodes[count++] = i;
+		reach_send(reach, nodes, count, event_new(EV_RUN));
+		for (int i = 0; i < MANY; i++)
+			assert_int_equal(sent.told[i], i % cases[c].every == 0);
+		assert_in_range(sent.lines, 1, cases[c].most);
+		reach_free(reach);
+		uv_run(&loop, UV_RUN_DEFAULT);
+		assert_int_equal(uv_loop_close(&loop), 0);
+		free(sent.told);
+	}
+	for (int i = 0; i < MANY; i++)
+		free(fleet.nodes[i].name);
+	json_decref(fleet.index);
+	free(fleet.nodes);
+	free(nodes);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -783,6 +858,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(not_more_at_a_time_than_wanted),
 		cmocka_unit_test(given_up_before_its_turn),
 		cmocka_unit_test(every_command_fails),
+		cmocka_unit_test(orders_name_each_node_once),
 	};
 
 	if (argc > 3 && !strcmp(argv[1], "speak"))
