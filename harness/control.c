@@ -247,9 +247,11 @@ static void take_steps(struct run *r, int from)
 	const struct plan *p = r->c->plan;
 
 	r->attempts = xrealloc(r->attempts, (size_t)p->count + 1, sizeof(*r->attempts));
-	for (int i = from; i < p->count; i++) {
+	for (int i = from, ended = 0; i < p->count; i++) {
 		r->attempts[i] = (struct attempt){ 0 };
-		if (joint_ended(r, &p->steps[i]))
+		if (i == p->steps[i].lead)
+			ended = joint_ended(r, &p->steps[i]);
+		if (ended)
 			close_step(r, i, results->steps[results_step(results, p->steps[i].id)].word,
 				   NULL);
 	}

@@ -101,36 +101,56 @@ static void send_bundle(struct reach *reach, struct bundle *g)
 	free(g->nodes);
 }
 
+struct bundles {
+	struct bundle *items;
+	int count;
+	json_t *known; /* index of each by its order's text */
+};
+
+/* The bundle of all steps with the same order as this one. */
+static struct bundle *find_bundle(struct bundles *all, const struct step *s, const char *id,
+				  const char *peers)
+{
+	json_t *order = order_of(s, id, peers);
+	char *text = json_dumps(order, JSON_COMPACT);
+	json_t *found = json_object_get(all->known, text);
+	int i = found ? (int)json_integer_value(found) : all->count;
+
+	if (!found) {
+		json_object_set_new(all->known, text, json_integer(all->count++));
+		all->items[i].order = json_incref(order);
+	}
+	json_decref(order);
+	free(text);
+	return &all->items[i];
+}
+
 void orders_send(struct reach *reach, const struct plan *plan, const struct fleet *fleet,
 		 const int *steps, int count, int (*is_member)(void *arg, int step), void *arg)
 {
-	struct bundle *bundles = xcalloc((size_t)count, sizeof(*bundles));
-	json_t *known = json_object(); /* index of each group by its order's text */
-	int bundle_count = 0;
+	struct bundles all = { xcalloc((size_t)count, sizeof(*all.items)), 0, json_object() };
+	struct bundle *g = NULL;
+	int lead = -1; /* of the joint step that g is of */
 
 	for (int i = 0; i < count; i++) {
 		const struct step *s = &plan->steps[steps[i]];
-		char *id = order_id(s, fleet), *text;
-		char *peers = s->members > 1 ? peers_of(plan, fleet, s, is_member, arg) : NULL;
-		json_t *order = order_of(s, id, peers), *found;
-		struct bundle *g;
 
-		text = json_dumps(order, JSON_COMPACT);
-		found = json_object_get(known, text);
-		g = &bundles[found ? json_integer_value(found) : bundle_count];
-		if (!found) {
-			json_object_set_new(known, text, json_integer(bundle_count++));
-			g->order = json_incref(order);
+		/* Members of a joint step have one order, with a list of all of them in it. */
+		if (s->members == 1 || s->lead != lead) {
+			char *id = order_id(s, fleet);
+			char *peers =
+				s->members > 1 ? peers_of(plan, fleet, s, is_member, arg) : NULL;
+
+			g = find_bundle(&all, s, id, peers);
+			free(peers);
+			free(id);
 		}
+		lead = s->lead;
 		g->nodes = grow(g->nodes, (size_t)g->count, sizeof(*g->nodes));
 		g->nodes[g->count++] = s->node;
-		json_decref(order);
-		free(text);
-		free(peers);
-		free(id);
 	}
-	for (int i = 0; i < bundle_count; i++)
-		send_bundle(reach, &bundles[i]);
-	json_decref(known);
-	free(bundles);
+	for (int i = 0; i < all.count; i++)
+		send_bundle(reach, &all.items[i]);
+	json_decref(all.known);
+	free(all.items);
 }

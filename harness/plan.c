@@ -337,13 +337,16 @@ static void plan_joint(const struct planning *x, const int *nodes, int count, co
 	for (int i = 0; i < count; i++) {
 		struct step *s = plan_step(x, nodes[i], unit, -1);
 
-		own_value(s, "peers", xstrdup(peers));
+		/* A list of thousands of names once, not once for each of them. */
+		if (i == 0)
+			own_value(s, "peers", peers);
+		else
+			s->values[param_index(s->check, "peers")] = peers;
 		s->lead = lead;
 		s->members = count;
 		s->batch = batch;
 	}
 	x->plan->batches[batch].count += count;
-	free(peers);
 	free(names);
 }
 
@@ -450,9 +453,12 @@ static void hash_plan(struct plan *p)
 		const struct step *s = &p->steps[i];
 
 		text_addf(&t, "%s\n", s->id);
-		for (int k = 0; s->check->params[k].name; k++)
+		for (int k = 0; s->check->params[k].name; k++) {
+			if (s->lead != i && p->steps[s->lead].owned[k] && !s->owned[k])
+				continue; /* what members share was said by the first */
 			text_addf(&t, " %s=%s\n", s->check->params[k].name,
 				  s->values[k] ? s->values[k] : s->check->params[k].preset);
+		}
 	}
 	p->sha256 = hash_text(t.data, t.len);
 	text_release(&t);
