@@ -7,6 +7,7 @@
  */
 #include "harness/control.h"
 
+#include "harness/heat.h"
 #include "harness/joint.h"
 #include "harness/orders.h"
 #include "harness/reach.h"
@@ -364,6 +365,20 @@ static void note_end(struct run *r)
 	add_own(r, event, 0);
 }
 
+/* Megawatts that go away at once are as hard on a site as those that come at once. */
+static void leave_in_stages(struct run *r)
+{
+	const struct ramp *ramp = &r->c->spec->ramp;
+	int is_loaded = schedule_watts(r->schedule, -1) > 0;
+
+	if (!is_loaded || !ramp->stage_nodes) {
+		reach_leave(r->reach, 0, 0);
+		return;
+	}
+	r->stop_began += ramp->stage * r->c->fleet->count / ramp->stage_nodes;
+	reach_leave(r->reach, ramp->stage_nodes, ramp->stage);
+}
+
 static void leave(struct run *r)
 {
 	if (r->over)
@@ -371,7 +386,7 @@ static void leave(struct run *r)
 	r->over = 1;
 	r->over_since = r->stop_began = clock_now();
 	note_end(r);
-	reach_leave(r->reach);
+	leave_in_stages(r);
 }
 
 /* Starts what can be started; a finished phase opens the next. */
@@ -520,9 +535,13 @@ static void take_telemetry(struct run *r, int node, const struct event *ev, cons
 			   size_t len)
 {
 	struct error err;
+	char why[300];
 
-	if (r->over)
+	if (r->over && clock_now() > r->stop_began)
 		r->stop_began = clock_now();
+	if (ev->kind == EV_TELE && !r->over &&
+	    heat_is_too_much(&r->c->spec->ramp, ev, why, sizeof(why)))
+		reach_lose(r->reach, node, why);
 	if (r->telemetry && telemetry_files_take(r->telemetry, ev, line, len, &err) < 0)
 		on_note(r, node, err.text);
 }

@@ -55,10 +55,17 @@ void spec_load_units(struct load *l, const struct yaml *y, void *into)
 	load_standings(l, y, "a scalable unit", unit_fields, into);
 }
 
+static void load_celsius(struct load *l, const struct yaml *y, void *into)
+{
+	load_quantity(l, y, DIM_TEMPERATURE, into);
+}
+
 static const struct field ramp_fields[] = {
 	{ "loaded_nodes", 0, load_count, AT(ramp, loaded_nodes) },
 	{ "stage_nodes", 0, load_count, AT(ramp, stage_nodes) },
 	{ "stage", 0, load_seconds, AT(ramp, stage) },
+	{ "inlet_most", 0, load_celsius, AT(ramp, inlet_most) },
+	{ "gpu_most", 0, load_celsius, AT(ramp, gpu_most) },
 	{ 0 },
 };
 

@@ -73,9 +73,11 @@ struct reach {
 	uv_timer_t tick;
 	struct node *nodes;
 	struct channel *channels;
-	int channel_count, next; /* next: the channel that is started next */
-	int reaching;            /* channels with nodes that are being reached */
-	int leaving, starting;   /* starting: start_channels is at work */
+	int channel_count, next;  /* next: the channel that is started next */
+	int reaching;             /* channels with nodes that are being reached */
+	int leaving, starting;    /* starting: start_channels is at work */
+	int stop_each, stop_next; /* nodes that are told to leave at once, and the next of them */
+	double stop_every, stopped;
 	struct reach_times times;
 	double beaten;
 	void (*spy)(void *arg, int channel, const char *line);
@@ -620,13 +622,32 @@ static void look_after(struct reach *r, int node, double now)
 		ask_again(r, node);
 }
 
+/* The next of those that wait to be told, `each` of them or all. */
+static void stop_some(struct reach *r)
+{
+	int *nodes = xcalloc((size_t)r->fleet->count, sizeof(*nodes)), count = 0;
+
+	r->stopped = clock_now();
+	while (r->stop_next < r->fleet->count && (!r->stop_each || count < r->stop_each)) {
+		enum state state = r->nodes[r->stop_next].state;
+
+		if (state == CLOCKING || state == READY)
+			nodes[count++] = r->stop_next;
+		r->stop_next++;
+	}
+	reach_send(r, nodes, count, event_new(EV_STOP));
+	free(nodes);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct reach *r = timer->data;
 	double now = clock_now();
 
-	if (!r->leaving)
+	if (!r->leaving || r->stop_next < r->fleet->count)
 		beat(r);
+	if (r->leaving && r->stop_next < r->fleet->count && now - r->stopped >= r->stop_every)
+		stop_some(r);
 	for (int i = 0; i < r->fleet->count; i++)
 		if (!r->leaving)
 			look_after(r, i, now);
@@ -773,20 +794,16 @@ void reach_start(struct reach *r)
 	start_channels(r);
 }
 
-void reach_leave(struct reach *r)
+void reach_leave(struct reach *r, int each, double every)
 {
-	json_t *event = event_new(EV_STOP);
-
 	r->leaving = 1;
-	for (int i = 0; i < r->channel_count; i++) {
-		if (!r->channels[i].agent)
-			continue;
-		send_text(r, &r->channels[i], NULL, event);
-		/* Who has not spoken may be waiting for the program; who has, leaves by itself. */
-		if (!has_spoken(r, &r->channels[i]))
+	r->stop_each = each;
+	r->stop_every = every;
+	/* Who has not spoken may be waiting for the program; who has, leaves by itself. */
+	for (int i = 0; i < r->channel_count; i++)
+		if (r->channels[i].agent && !has_spoken(r, &r->channels[i]))
 			child_close_input(r->channels[i].agent);
-	}
-	json_decref(event);
+	stop_some(r);
 }
 
 int reach_alive(const struct reach *r)

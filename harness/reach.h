@@ -51,10 +51,10 @@ void reach_lose(struct reach *r, int node, const char *why);
 /* Whether it can take orders. */
 int reach_is_ready(const struct reach *r, int node);
 /*
- * Tells all agents to stop their steps and to leave. Nothing but telemetry is reported any more:
- * what nodes kept of it comes now.
+ * Tells all agents to stop their steps and to leave, `each` of them every so many seconds (0: all
+ * at once). Nothing but telemetry is reported any more: what nodes kept of it comes now.
  */
-void reach_leave(struct reach *r);
+void reach_leave(struct reach *r, int each, double every);
 /* Commands that still run. */
 int reach_alive(const struct reach *r);
 /* Ends them: SIGTERM, and SIGKILL 5 s later, for a killed srun leaves its job behind. */

@@ -134,9 +134,10 @@ struct standings {
 
 /* How fast load may grow, and how far. 0: no bound. */
 struct ramp {
-	int loaded_nodes; /* nodes under load at the same time */
-	int stage_nodes;  /* nodes that may take up load in one stage */
-	double stage;     /* seconds */
+	int loaded_nodes;            /* nodes under load at the same time */
+	int stage_nodes;             /* nodes that may take up load in one stage */
+	double stage;                /* seconds */
+	double inlet_most, gpu_most; /* C at which a node's load is stopped */
 };
 
 struct spec {
