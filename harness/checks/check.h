@@ -41,6 +41,7 @@ enum resource {
 	USES_MEMORY = 1 << 1, /* its bandwidth */
 	USES_DISKS = 1 << 2,
 	USES_GPUS = 1 << 3, /* of a PER_GPU step: that one GPU */
+	USES_NICS = 1 << 4,
 };
 
 enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };

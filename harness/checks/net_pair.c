@@ -307,7 +307,7 @@ const struct check check_net_pair = {
 	       "the "
 	       "interface.",
 	.scope = PER_PAIR,
-	.occupies = USES_CORES,
+	.occupies = USES_CORES | USES_NICS,
 	.params = params,
 	.metrics = metrics,
 	.seconds = seconds,

@@ -335,8 +335,9 @@ if [ "$(id -u)" = 0 ] && mkdir mnt && mount -t tmpfs -o size=2m tmpfs mnt 2>/dev
 	expect 0 "$ASSAY" report mnt/ended
 	says ACCEPTED
 	expect 4 "$ASSAY" report mnt/ended -o mnt/ended/report.txt
-	mount -o remount,rw,size=64k mnt
+	mount -o remount,rw mnt
 	rm -rf mnt/*
+	mount -o remount,size=64k mnt
 	{
 		echo programs:
 		program chatty 'for i in 1 2 3 4 5 6 7 8; do seq -f %0400g 1 40 >&2; done; sleep 0.2; for i in 1 2 3 4 5 6; do echo value 42; done'

@@ -42,7 +42,7 @@ stop_host() {
 }
 
 {
-	for n in 1 2 3 4 5; do
+	for n in 1 2 3 4 5 6 7 8; do
 		printf 'Host n%s\n  HostName 127.0.1.%s\n  Port %s\n' "$n" "$n" "$port"
 	done
 	printf 'Host nowhere\n  HostName no-such-name.invalid\n'
@@ -50,7 +50,7 @@ stop_host() {
 	printf '  UserKnownHostsFile %s/ssh/known\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n' "$work"
 } >"$work/ssh/config"
 
-for n in 1 2 3 4; do
+for n in 1 2 3 4 5 6 7 8; do
 	start_host $n
 	later "stop_host $n"
 done
@@ -80,9 +80,9 @@ verdicts_of() {
 	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
 }
 
-over 0 all 'n[1-4]'
+over 0 all 'n[1-8]'
 says ACCEPTED
-check "each node gave its figures" test "$(verdicts_of all n4)" = "pass pass"
+check "each node gave its figures" test "$(verdicts_of all n8)" = "pass pass"
 
 # ---- nodes that cannot be had --------------------------------------------------------------------
 stop_host 3

@@ -222,6 +222,16 @@ check "the place is noted" grep -q 'read of 1048576 bytes at offset 10485760' se
 check "sector: nothing of vm1 failed" test "$(words_of sector vm1)" = "not-applicable pass recorded waived"
 disk_on 2 link
 
+# A disk that does not answer any more: not even SIGKILL ends what waits for it, and the run goes on without it.
+expect 0 "${in_guest[@]}" vm2 'echo 900000 >/sys/block/nvme0n1/queue/io_timeout'
+disk_carries 2 1
+LIMIT=150 spec=bare.yaml over 3 stuck --only disk_seq --set disk_seq.seconds=0.1s
+says "it cannot be killed: SIGKILL did not end it (state D"
+check "stuck: nothing of vm1 failed" test "$(words_of stuck vm1)" = "not-applicable pass recorded waived"
+check "put down to the driver" grep -q '"word":"stuck".*"hang":"driver"' stuck/journal.jsonl
+disk_carries 2 "$disk_rate"
+expect 0 "${in_guest[@]}" vm2 'sleep 1; ! pgrep -f "exe step"'
+
 # All that was broken is whole again.
 over 0 healed --only inventory,disk_health,disk_seq
 well healed vm2
