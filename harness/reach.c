@@ -319,7 +319,7 @@ static int refuse_twin(struct reach *r, int node, const struct event *ev, char *
 	const char *boot = event_text(ev, "boot");
 	json_t *other = json_object_get(r->boots, boot);
 
-	if (r->launcher->pretends)
+	if (r->launcher->pretends || r->fleet->count == 1)
 		return 0;
 	if (!*boot) {
 		r->calls.note(r->calls.arg, node,

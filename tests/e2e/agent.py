@@ -296,7 +296,7 @@ def asked_while_blocked():
     a.order("one/p/@", "yes value 42 | head -20000")
     time.sleep(5)
     for _ in range(300):
-        a.send("again", to="n1", **{"from": 19000})
+        a.send("again", to="n1", **{"from": 16500})
         a.send("ping", to="n1", k=1)
     time.sleep(2)
     with open(f"/proc/{a.process.pid}/status") as status:

@@ -5,7 +5,7 @@
 need python3 unshare
 need_root
 export HOSTILE_BYTES=${HOSTILE_BYTES:-$((1 << 30))}
-program=$(public_copy)
+public_copy >/dev/null # $work/assay
 
 # The launcher's ssh, as far as it matters here: the last word is for a shell on that node, a machine of its own.
 mkdir bin

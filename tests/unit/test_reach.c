@@ -600,6 +600,30 @@ static void forged_names(void **state)
 	}
 }
 
+/* One good machine must not count as two; but pretended nodes are one machine. */
+static void two_names_of_one_machine(void **state)
+{
+	const struct launch launch = { .program = "twin" };
+
+	(void)state;
+	for (int pretends = 0; pretends <= 1; pretends++) {
+		struct watch w = { .launcher = { .pretends = pretends } };
+
+		set_up(&w, 3, 3, &launch);
+		reach_start(w.reach);
+		run_for(&w, 10);
+		assert_string_equal(w.seen[0].data, WHOLE);
+		for (int i = 1; i < 3; i++) {
+			assert_string_equal(w.seen[i].data, pretends ? WHOLE : "hello lost");
+			assert_string_equal(w.why[i].data,
+					    pretends ? ""
+						     : "it is the same machine as n1 (both have "
+						       "boot id boot-x)");
+		}
+		tear_down(&w);
+	}
+}
+
 /* The delay lies on one side, which no clock can see: the error must cover it, and be the least. */
 static void clocks_are_measured(void **state)
 {
@@ -851,6 +875,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_line_comes_once_in_order),
 		cmocka_unit_test(odd_agents),
 		cmocka_unit_test(forged_names),
+		cmocka_unit_test(two_names_of_one_machine),
 		cmocka_unit_test(clocks_are_measured),
 		cmocka_unit_test(nodes_are_given_up_inside_callbacks),
 		cmocka_unit_test(nothing_is_said_after_leaving),
