@@ -386,8 +386,9 @@ static void take_order(struct agent *a, const struct event *ev, const char *line
 		r->withs++;
 		return;
 	}
+	/* Lost, not failed: `assay resume` orders it again. */
 	if (r->withs != event_whole(ev, "with")) {
-		send_end(r, END_ERROR, "a line of its order was damaged on its way", NULL, 0);
+		send_end(r, END_LOST, "a line of its order was damaged on its way", NULL, 0);
 		forget(r);
 		return;
 	}

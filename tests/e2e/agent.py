@@ -157,7 +157,7 @@ def damaged_orders():
     for name, damage in what.items():
         a.order("one/p/@", SIX, damage)
         end = a.expect("end")
-        assert end["word"] == "error" and "damaged on its way" in end["why"], (name, end)
+        assert end["word"] == "lost" and "damaged on its way" in end["why"], (name, end)
         assert end["lines"] == 0, end
     a.order("one/p/@", SIX, lambda i, line: line[:-5] + b"\n" if b'"run"' in line else line)
     assert [line["e"] for line in a.sync()] == ["note"], a.seen
