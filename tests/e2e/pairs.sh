@@ -223,7 +223,6 @@ if [ "$(id -u)" != 0 ] || ! unshare -n true 2>/dev/null || ! command -v ip >/dev
 	finish
 fi
 mark=e2e$$
-later "ip link del $mark"
 for i in 1 2 3; do later "ip netns del $mark-$i"; done
 namespaces() {
 	ip netns add $mark-0 && later "ip netns del $mark-0" && ip -n $mark-0 link add bridge type bridge &&

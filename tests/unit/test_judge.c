@@ -327,6 +327,23 @@ static void a_limit_that_is_built_in_is_told(void **state)
 	drop(&x);
 }
 
+/* Figures of pairs are no part's: a general limit is what they need. */
+static void pairs_need_general_limits(void **state)
+{
+	struct fixture x = make(LIMIT("net_pair.rate", "at_least: 1 GB/s"), "n[1-2]", "net_pair");
+	struct complaints c;
+
+	(void)state;
+	complaints_init(&c);
+	spec_lint_profile(x.spec, x.profile, &c);
+	assert_non_null(strstr(c.text.data, "no limit for net_pair.rate_both"));
+	assert_non_null(strstr(c.text.data, "no limit for net_pair.round_trip"));
+	assert_null(strstr(c.text.data, "net_pair.rate:"));
+	assert_null(strstr(c.text.data, "net_pair.wrong_bytes"));
+	complaints_release(&c);
+	drop(&x);
+}
+
 /* The samples are good; the step's end decides. */
 static const struct {
 	const char *word;
@@ -882,6 +899,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(figures_meet_limits),
 		cmocka_unit_test(a_limit_that_is_built_in_is_told),
+		cmocka_unit_test(pairs_need_general_limits),
 		cmocka_unit_test(a_step_that_is_not_whole_has_no_figures),
 		cmocka_unit_test(what_is_missing_has_a_name),
 		cmocka_unit_test(absent_is_not_a_hole),
