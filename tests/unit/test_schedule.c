@@ -487,12 +487,20 @@ static void only_the_open_phase_starts(void **state)
 	s = all_ready(&w);
 	assert_starts(s, 0, "0 1");
 	assert_int_equal(schedule_left(s, 0), 2);
-	assert_int_equal(schedule_left(s, 1), 1);
+	assert_int_equal(schedule_left(s, 1), 3);
 	schedule_close(s, 0);
 	schedule_close(s, 1);
 	assert_starts(s, 1, "");
 	schedule_open(s, 1, 1);
 	assert_starts(s, 1, "2");
+	/* A step of an earlier phase that is done again: at once, and the phase is not over before. */
+	schedule_reopen(s, 1);
+	schedule_reopen(s, 1);
+	assert_int_equal(schedule_left(s, 0), 1);
+	assert_starts(s, 2, "1");
+	schedule_close(s, 1);
+	schedule_close(s, 2);
+	assert_int_equal(schedule_left(s, 1), 0);
 	schedule_free(s);
 }
 
