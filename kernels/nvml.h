@@ -40,7 +40,8 @@ void nvml_health(struct machine *m, const char *pci, char *out, size_t room);
 /* XIDs of the GPU at a PCI address since the machine was opened: "79 GPU has fallen off the bus".
  */
 void nvml_xids(struct machine *m, const char *pci, char *out, size_t room);
-/* Counters of all GPUs: gpu_ecc_corrected, ... (see nvml_counters.c), or only those that cost little.
+/* Counters of all GPUs: gpu_ecc_corrected, ... (see nvml_counters.c), or only those that cost
+ * little.
  */
 void nvml_counters(struct machine *m, int only_quick, counter_fn *put, void *arg);
 

@@ -20,7 +20,7 @@
 struct work_area {
 	struct disk_target target;
 	char path[400];
-	uint64_t span; /* bytes that exist and may be read */
+	uint64_t span;   /* bytes that exist and may be read */
 	uint64_t failed; /* operations of transfers that came to nothing */
 	int writable;
 	char why_not[600]; /* not writable: because */

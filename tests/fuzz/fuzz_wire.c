@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	feed(seen.reach, seen.how, (const char *)data + 1, size - 1);
 	for (int i = 0; i < NODES; i++)
 		must(seen.ready[i] >= reach_is_ready(seen.reach, i));
-	reach_leave(seen.reach);
+	reach_leave(seen.reach, 0, 0);
 	reach_free(seen.reach);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	must(uv_loop_close(&loop) == 0);

@@ -349,7 +349,7 @@ static void see(struct watch *w, int node, const char *word)
 	if (w->lose_at && node == 0 && !strcmp(word, w->lose_at))
 		reach_lose(w->reach, node, "given up");
 	if (w->leave_at && node == 0 && !strcmp(word, w->leave_at))
-		reach_leave(w->reach);
+		reach_leave(w->reach, 0, 0);
 }
 
 static void on_ready(void *arg, int node)
@@ -441,7 +441,7 @@ static void tear_down(struct watch *w)
 {
 	double began = clock_now();
 
-	reach_leave(w->reach);
+	reach_leave(w->reach, 0, 0);
 	uv_close((uv_handle_t *)&w->timer, NULL);
 	while (reach_alive(w->reach)) {
 		uv_run(&w->loop, UV_RUN_ONCE);

@@ -493,7 +493,8 @@ static void only_the_open_phase_starts(void **state)
 	assert_starts(s, 1, "");
 	schedule_open(s, 1, 1);
 	assert_starts(s, 1, "2");
-	/* A step of an earlier phase that is done again: at once, and the phase is not over before. */
+	/* A step of an earlier phase that is done again: at once, and the phase is not over before.
+	 */
 	schedule_reopen(s, 1);
 	schedule_reopen(s, 1);
 	assert_int_equal(schedule_left(s, 0), 1);
