@@ -442,6 +442,7 @@ static void tear_down(struct watch *w)
 	double began = clock_now();
 
 	reach_leave(w->reach, 0, 0);
+	reach_kill(w->reach); /* speakers know no `stop` */
 	uv_close((uv_handle_t *)&w->timer, NULL);
 	while (reach_alive(w->reach)) {
 		uv_run(&w->loop, UV_RUN_ONCE);
