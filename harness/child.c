@@ -75,6 +75,18 @@ static void conclude(struct child_process *c)
 	c->calls.ended(c->calls.arg, &c->end);
 }
 
+/* Kernel functions in which one waits for a device though a signal would wake one. */
+static int waits_for_device(const char *wchan)
+{
+	static const char *const words[] = { "io_uring", "io_schedule", "blk_", "nvme", "scsi",
+					     "nvidia",   "uvm_",        "ib_",  "rdma" };
+
+	for (size_t i = 0; wchan && i < ARRAY_SIZE(words); i++)
+		if (strstr(wchan, words[i]))
+			return 1;
+	return 0;
+}
+
 /* What a process that does not end waits for: state and kernel function, for the report. */
 static void read_state(struct child_process *c)
 {
@@ -87,7 +99,7 @@ static void read_state(struct child_process *c)
 	state = stat && strrchr(stat, ')') ? strrchr(stat, ')')[2] : '?';
 	snprintf(c->end.state, sizeof(c->end.state), "state %c, waiting in %.100s", state,
 		 wchan && *wchan && strcmp(wchan, "0") != 0 ? wchan : "?");
-	c->end.in_kernel = state == 'D';
+	c->end.in_kernel = state == 'D' || waits_for_device(wchan);
 	free(stat);
 	free(wchan);
 }

@@ -20,7 +20,7 @@ struct child_end {
 	int stuck;     /* not even SIGKILL ended it; still running */
 	/* timed out or stuck: what /proc says it waited for at that moment */
 	char state[200];
-	int in_kernel; /* it slept where no signal reaches it: in the kernel or a driver */
+	int in_kernel; /* it waited for a device, in the kernel or a driver */
 	double seconds;
 };
 
