@@ -39,6 +39,7 @@ static const char style[] =
 	"outline-offset:-3px;font-weight:bold}table.matrix td.none{color:#8a5a00;font-weight:bold}"
 	"table.matrix caption{text-align:left;padding:.6rem 0 .2rem}"
 	"svg.chart{width:100%;background:#f7f9fb}"
+	"@media(max-width:74rem){th,td{padding:.25rem .3rem}td.n{white-space:normal}}"
 	"summary{cursor:pointer}@media print{body{margin:0;max-width:none}details{display:block}}";
 
 static void put(struct text *out, const char *before, const char *text, const char *after)
