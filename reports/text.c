@@ -400,12 +400,36 @@ static int part_of(const struct finding *f)
 	return kind > PART_NODE && slash[1 + strcspn(slash + 1, "> ")] == '\0' ? kind : PART_NODE;
 }
 
-/* Good figures of parts of one kind, wanted alike: many of them are a range and not a list. */
+/* What a finding is about within its node: "numa0>numa0", ">n007", or "". */
+static const char *local_of(const struct finding *f)
+{
+	const char *slash = strchr(f->subject, '/');
+
+	return slash ? slash + 1 : "";
+}
+
+/* To one other node or from one: a pair of nodes, whichever two they are. */
+static int is_pair(const struct finding *f)
+{
+	return *local_of(f) == '>' || *local_of(f) == '<';
+}
+
+static int is_same_place(const struct finding *a, const struct finding *b)
+{
+	return part_of(a) != PART_NODE || (is_pair(a) && *local_of(a) == *local_of(b)) ||
+	       !strcmp(local_of(a), local_of(b));
+}
+
+/*
+ * Good figures of parts of one kind, or of the same of many nodes, wanted alike: many of them are a
+ * range and not a list.
+ */
 static int is_alike(const struct finding *a, const struct finding *b)
 {
 	return !strcmp(a->metric, b->metric) && a->verdict == b->verdict && b->samples &&
 	       !b->found && (b->verdict == VERDICT_PASS || b->recorded) &&
-	       part_of(b) == part_of(a) && !a->limit_text == !b->limit_text &&
+	       part_of(b) == part_of(a) && is_same_place(a, b) &&
+	       !a->limit_text == !b->limit_text &&
 	       (!a->limit_text || !strcmp(a->limit_text, b->limit_text));
 }
 
@@ -419,12 +443,17 @@ static void print_range(const struct finding *f, double low, double high, int n,
 		a[strcspn(a, " ")] = '\0';
 	snprintf(value, sizeof(value), "%s to %s", a, b);
 	report_limit(f, limit, sizeof(limit));
-	snprintf(what, sizeof(what), "%s, %d %ss", f->metric, n,
-		 part_kind_name((enum part_kind)part_of(f)));
+	if (part_of(f) != PART_NODE)
+		snprintf(what, sizeof(what), "%s, %d %ss", f->metric, n,
+			 part_kind_name((enum part_kind)part_of(f)));
+	else
+		snprintf(what, sizeof(what), "%s%s%.60s, %d %s", f->metric,
+			 is_pair(f) || !*local_of(f) ? "" : " ", is_pair(f) ? "" : local_of(f), n,
+			 is_pair(f) ? "pairs" : "nodes");
 	print_line(marks[f->verdict], what, low < high ? value : b, limit, out);
 }
 
-enum { ALIKE_LEAST = 4 };
+enum { ALIKE_LEAST = 4, NODES_LEAST = 9 };
 
 /* Findings [from, to) of one check that are like the one at `first`: all of them as one line. */
 static int print_alike(const struct judgement *j, int first, int to, char *done, struct text *out)
@@ -433,7 +462,7 @@ static int print_alike(const struct judgement *j, int first, int to, char *done,
 	double low = f->value, high = f->value;
 	int n = 0;
 
-	for (int i = first; i < to && part_of(f) != PART_NODE && is_alike(f, f); i++) {
+	for (int i = first; i < to && is_alike(f, f); i++) {
 		const struct finding *g = &j->items[i];
 
 		if (done[i] || !is_alike(f, g))
@@ -442,7 +471,7 @@ static int print_alike(const struct judgement *j, int first, int to, char *done,
 		low = g->value < low ? g->value : low;
 		high = g->value > high ? g->value : high;
 	}
-	if (n < ALIKE_LEAST)
+	if (n < (part_of(f) == PART_NODE ? NODES_LEAST : ALIKE_LEAST))
 		return 0;
 	for (int i = first; i < to; i++)
 		done[i] |= is_alike(f, &j->items[i]);

@@ -169,6 +169,21 @@ done
 expect 0 "$ASSAY" --version
 says "assay "
 
+# the same figure of many nodes is one line of text, and one line a node in the other formats
+{
+	echo programs:
+	program good 'n=$(tr "\\0" "\\n" </proc/$PPID/cmdline | sed -n "s/^n\\([0-9]*\\)$/\\1/p"); for i in 1 2 3 4 5 6; do echo "value 4$n"; done'
+	echo limits:
+	at_least good 40
+} | spec many.yaml
+profile many-profile.yaml 0 one:good
+expect 3 "$ASSAY" run --spec ./many.yaml --profile ./many-profile.yaml --hosts 'n[1-9]' --launcher pretend -o many
+says "value, 9 nodes 41 to 49 >= 40"
+silent "value n3"
+check "each is in the table" test "$(grep -c '^"good","value","n[1-9]",' many/report.csv)" = 9
+expect 3 "$ASSAY" run --spec ./many.yaml --profile ./many-profile.yaml --hosts 'n[1-8]' --launcher pretend -o few
+says "value n3 43 >= 40"
+
 # installation
 build=$(dirname "$ASSAY")
 if [ -e "$build/cmake_install.cmake" ] && command -v cmake >/dev/null; then
