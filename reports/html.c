@@ -3,6 +3,7 @@
  *
  * Text goes through text_add_xml, the style sheet is fixed: nothing a node says can become markup.
  */
+#include "harness/nodes.h"
 #include "reports/matrix.h"
 
 #include <stdio.h>
@@ -57,6 +58,27 @@ static void pair(struct text *out, const char *name, const char *value)
 	put(out, "<dd>", value, "</dd>\n");
 }
 
+/* Of several nodes, which passed, failed, were lost: a row for each that there are. */
+static void put_nodes(const struct report_input *in, struct text *out)
+{
+	struct node_outcome *of;
+
+	if (in->fleet->count < 2)
+		return;
+	of = node_outcomes(in->fleet, in->plan, in->results, in->judgement);
+	for (int c = 0; c < NODE_CLASS_COUNT; c++) {
+		int count;
+		char *list = node_list(in->fleet, of, (enum node_class)c, &count), text[60];
+		char *value = xasprintf("%d: %s", count, list);
+
+		snprintf(text, sizeof(text), "Nodes %s", node_class_past((enum node_class)c));
+		pair(out, text, count ? value : "");
+		free(value);
+		free(list);
+	}
+	free(of);
+}
+
 static void put_head(const struct report_input *in, struct text *out)
 {
 	put(out,
@@ -94,6 +116,7 @@ static void put_facts(const struct report_input *in, struct text *out)
 	pair(out, "Took", text);
 	snprintf(text, sizeof(text), "%d", in->fleet->count);
 	pair(out, "Nodes", text);
+	put_nodes(in, out);
 	snprintf(text, sizeof(text),
 		 "%d pass, %d fail, %d inconclusive, %d not measured, %d not applicable, "
 		 "%d waived",
