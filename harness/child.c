@@ -318,11 +318,6 @@ void child_stop(struct child_process *c)
 	on_timer(&c->timer);
 }
 
-void child_kill(struct child_process *c)
-{
-	signal_group(c, SIGKILL);
-}
-
 void child_free(struct child_process *c)
 {
 	if (!c->ended)

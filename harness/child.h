@@ -48,8 +48,6 @@ void child_send_lent(struct child_process *c, const char *data, size_t len);
 void child_close_input(struct child_process *c); /* after all that was sent */
 /* Ends it before its time; ended() still comes. */
 void child_stop(struct child_process *c);
-/* Kills the whole group at once, without waiting for anything. */
-void child_kill(struct child_process *c);
 void child_free(struct child_process *c); /* after ended() */
 
 #endif

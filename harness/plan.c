@@ -379,43 +379,62 @@ static double profile_knob(const struct planning *x, const struct check *check, 
 	return value;
 }
 
+/* One round, as a batch. Marks who met somebody; returns how many never did so far. */
+static int plan_round(const struct planning *x, const int *nodes, int count, const int *partner,
+		      int batch, int round, char *met)
+{
+	int unmet = 0;
+	char name[32];
+
+	snprintf(name, sizeof(name), "r%d", round + 1);
+	for (int i = 0; i < count; i++) {
+		met[i] |= partner[i] >= 0;
+		unmet += !met[i];
+		if (partner[i] > i)
+			plan_joint(x, (int[]){ nodes[i], nodes[partner[i]] }, 2, name, batch);
+	}
+	return unmet;
+}
+
+/* Who sits out the only round there is would never be measured, and nobody would say so. */
 static void plan_pairs(const struct planning *x, const struct check *check)
 {
-	int count, *nodes = meeting_nodes(x, check, &count), before = -1;
+	int count, *nodes = meeting_nodes(x, check, &count), before = -1, unmet = count;
 	int *partner = xcalloc((size_t)count + 1, sizeof(*partner));
 	int *unit = xcalloc((size_t)count + 1, sizeof(*unit));
+	char *met = xcalloc((size_t)count + 1, 1);
 	int rounds = pairing_rounds(count, (int)profile_knob(x, check, "rounds"));
-	char name[32];
 
 	for (int i = 0; i < count; i++)
 		unit[i] = x->fleet->nodes[nodes[i]].unit;
-	for (int r = 0; r < rounds; r++) {
+	for (int r = 0; count > 1 && (r < rounds || unmet); r++) {
 		pairing_round(count, x->spec->units.count ? unit : NULL, r, partner);
 		before = add_batch(x->plan, x->plan->count, before);
-		snprintf(name, sizeof(name), "r%d", r + 1);
-		for (int i = 0; i < count; i++)
-			if (partner[i] > i)
-				plan_joint(x, (int[]){ nodes[i], nodes[partner[i]] }, 2, name,
-					   before);
+		unmet = plan_round(x, nodes, count, partner, before, r, met);
 	}
+	x->plan->alone = count == 1 ? check->name : x->plan->alone;
+	free(met);
 	free(unit);
 	free(partner);
 	free(nodes);
 }
 
-/* Groups of neighbours in the host list, all at the same time; 0: one of all nodes. */
+/*
+ * Groups of neighbours in the host list, all at the same time; 0: one of all nodes. One that would
+ * be left over alone joins the last group.
+ */
 static void plan_groups(const struct planning *x, const struct check *check)
 {
 	int count, *nodes = meeting_nodes(x, check, &count);
-	int size = (int)profile_knob(x, check, "group"), batch;
+	int size = (int)profile_knob(x, check, "group");
+	int batch = count > 1 ? add_batch(x->plan, x->plan->count, -1) : -1;
 
-	size = size > 0 && size < count ? size : count;
-	if (count > 1) {
-		batch = add_batch(x->plan, x->plan->count, -1);
-		for (int i = 0; i + 1 < count; i += size)
-			plan_joint(x, nodes + i, count - i < size ? count - i : size, "group",
-				   batch);
+	size = size > 1 && size < count ? size : count;
+	for (int i = 0, n; count > 1 && i < count; i += n) {
+		n = count - i <= size + 1 ? count - i : size;
+		plan_joint(x, nodes + i, n, "group", batch);
 	}
+	x->plan->alone = count == 1 ? check->name : x->plan->alone;
 	free(nodes);
 }
 
@@ -525,6 +544,14 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 			if (!options->only || is_listed(options->only, x.pc->name))
 				plan_check(&x);
 		}
+	if (plan->alone) {
+		error_set(err,
+			  "%s needs two nodes, and this run has one: without it nothing would say "
+			  "that it was not measured; leave it out of the profile, or by --only",
+			  plan->alone);
+		plan_free(plan);
+		return NULL;
+	}
 	plan->first_count = plan->count;
 	if (plan->count == 0 || check_ids(plan, err) < 0) {
 		if (plan->count == 0)

@@ -50,6 +50,7 @@ struct plan {
 	double writes;
 	double energy, peak; /* J and W, of all nodes, by the spec */
 	double *rack_peak;   /* W of each of the spec's racks */
+	const char *alone;   /* while it is built: a check that has one node to meet on, or NULL */
 	const char *unknown; /* what the spec does not tell of power, so that it is more; or NULL */
 	struct batch *batches;
 	int batch_count;
