@@ -163,6 +163,8 @@ static void pass_share(struct running *r, const struct event *ev)
 	json_object_set_new(event, "step", json_string(r->step));
 	json_object_set_new(event, "k", event_string(event_text(ev, "k"), 60));
 	json_object_set_new(event, "v", event_string(event_text(ev, "v"), 500));
+	if (*event_text(ev, "for"))
+		json_object_set_new(event, "for", event_string(event_text(ev, "for"), 255));
 	send_event(r->agent, event);
 }
 

@@ -25,7 +25,8 @@
  *     end   {at, step, word, why, hang, seconds, lines, t}
  *     beat  {at, t}                            the agent is alive
  *     pong  {at, k, us}
- *     share {at, step, k, v}                   k "ready": the member can begin
+ *     share {at, step, k, v, for}              for: one member alone, else all; k "ready": the
+ *                                              member can begin
  *     tele  {at, t, w, v: {series: [least, mean, most]}}  of w seconds up to t
  *     mark  {at, t, part, what, text}          something happened at that second
  *     full  {at, i, z}                         a piece of the whole telemetry, at the end;

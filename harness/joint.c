@@ -71,12 +71,26 @@ static int *nodes_of(const struct joints *j, int from, int members, int without,
 	return nodes;
 }
 
-static void tell_members(struct joints *j, int step, const char *key, json_t *value)
+/* The one running member on the node of this name; the caller frees the array. */
+static int *node_called(const struct joints *j, const struct step *s, const char *name, int *count)
+{
+	int *node = xcalloc(1, sizeof(*node));
+
+	*node = fleet_find(j->fleet, name);
+	*count = 0;
+	for (int i = s->lead; i < s->lead + s->members && *node >= 0; i++)
+		*count |= j->plan->steps[i].node == *node && schedule_is_running(j->schedule, i);
+	return node;
+}
+
+/* to: one of them, "" for all. */
+static void tell_members(struct joints *j, int step, const char *to, const char *key, json_t *value)
 {
 	const struct step *s = &j->plan->steps[step];
 	json_t *event = event_new(EV_SHARE);
 	char *id = order_id(s, j->fleet);
-	int count, *nodes = nodes_of(j, s->lead, s->members, step, &count);
+	int count, *nodes = *to ? node_called(j, s, to, &count)
+				: nodes_of(j, s->lead, s->members, step, &count);
 
 	json_object_set_new(event, "step", json_string(id));
 	json_object_set_new(event, "from", json_string(j->fleet->nodes[s->node].name));
@@ -120,7 +134,8 @@ void joints_share(struct joints *j, int step, const struct event *ev)
 	if (s->batch < 0)
 		return;
 	if (strcmp(key, "ready") != 0) {
-		tell_members(j, step, key, event_string(event_text(ev, "v"), 500));
+		tell_members(j, step, event_text(ev, "for"), key,
+			     event_string(event_text(ev, "v"), 500));
 		return;
 	}
 	j->ready[step] = 1;
@@ -134,6 +149,6 @@ void joints_closed(struct joints *j, int step, const char *why)
 	if (s->batch < 0)
 		return;
 	if (why)
-		tell_members(j, step, "gone", event_string(why, 300));
+		tell_members(j, step, "", "gone", event_string(why, 300));
 	begin_if_ready(j, s->batch);
 }

@@ -96,7 +96,8 @@ static void tell_wait(struct meet *m, const char *whom)
 	m->send(m->arg, event);
 }
 
-int meet_share(struct meet *m, const char *key, const char *value, struct error *err)
+int meet_share(struct meet *m, const char *to, const char *key, const char *value,
+	       struct error *err)
 {
 	json_t *event;
 
@@ -105,6 +106,8 @@ int meet_share(struct meet *m, const char *key, const char *value, struct error 
 	event = event_new(EV_SHARE);
 	json_object_set_new(event, "k", event_string(key, 60));
 	json_object_set_new(event, "v", event_string(value, 2 * SHARE_MOST));
+	if (to)
+		json_object_set_new(event, "for", event_string(to, 255));
 	m->send(m->arg, event);
 	return 0;
 }

@@ -21,8 +21,9 @@ int meet_read(struct meet *m, double seconds, struct error *err);
 /* A line behind the order: kept if it is a share or a start. */
 void meet_line(struct meet *m, const char *line, size_t len);
 
-/* What check.h says of job_share, job_take and job_begin. */
-int meet_share(struct meet *m, const char *key, const char *value, struct error *err);
+/* What check.h says of job_tell, job_share (to: NULL), job_take and job_begin. */
+int meet_share(struct meet *m, const char *to, const char *key, const char *value,
+	       struct error *err);
 int meet_take(struct meet *m, const char *from, const char *key, char **value, struct error *err);
 int meet_begin(struct meet *m, struct error *err);
 

@@ -241,9 +241,10 @@ static void tell_double(const struct job *job)
 		job->sink->fact(job->sink->arg, "", "simulated", what, NULL);
 }
 
-static int on_share(void *arg, const char *key, const char *value, struct error *err)
+static int on_share(void *arg, const char *to, const char *key, const char *value,
+		    struct error *err)
 {
-	return meet_share(((struct child *)arg)->meet, key, value, err);
+	return meet_share(((struct child *)arg)->meet, to, key, value, err);
 }
 
 static int on_take(void *arg, const char *from, const char *key, char **value, struct error *err)

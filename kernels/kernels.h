@@ -14,6 +14,7 @@
 
 #include "harness/base/base.h"
 #include "kernels/gpu.h"
+#include "kernels/net.h"
 #include "kernels/telemetry.h"
 
 struct machine; /* one opened machine: root folder, topology; owns all that host() lends */
@@ -259,45 +260,6 @@ struct busy {
 	int is_apart; /* in a process namespace: what runs outside of it is not seen */
 };
 
-/* ---- network ------------------------------------------------------------------------------- */
-
-struct tcp; /* a meeting with one other node */
-
-/* Where a node waits for the other, and the word it wants to hear first. */
-struct tcp_place {
-	char address[64]; /* in digits */
-	int port;
-	char token[33]; /* 128 random bits in hexadecimal digits */
-};
-
-/* Sends on all streams for one window, which does not count, and so many more. */
-struct tcp_rate {
-	double seconds; /* of a window */
-	int windows;
-	/* Spoils chunks before they are sent, for tests; NULL in production. */
-	void (*tamper)(void *arg, unsigned char *chunk, uint64_t offset);
-	void *tamper_arg;
-	/* out */
-	double *gbs;      /* caller's array of `windows`: what the other end acknowledged */
-	int busy_windows; /* in which something came from the other end */
-	uint64_t retransmits;
-};
-
-struct tcp_pings {
-	int most;
-	double seconds; /* stops then */
-	/* out */
-	double *us; /* caller's array of `most` */
-	int count;
-};
-
-struct tcp_sum {
-	uint64_t sent, received, wrong_bytes; /* wrong: of what was received */
-	int strangers;                        /* who came without the token */
-	char interface[16]; /* that has the address; "" if none is told, or a loopback */
-	uint64_t counted;   /* bytes that it has sent meanwhile */
-};
-
 /* ---- the table ----------------------------------------------------------------------------- */
 
 struct kernels {
@@ -344,20 +306,7 @@ struct kernels {
 	int (*disk_health)(struct machine *m, const char *device, struct disk_health *health,
 			   struct error *err);
 
-	/*
-	 * TCP with another node. Open: finds the address that leads to it, by its name, and listens
-	 * there. Meet: `streams` connections each way, and one more for pings; listens no more.
-	 * From then on all that comes is received and compared. End: waits until the other has sent
-	 * its `runs` as well. Errors speak of the other node as "it".
-	 */
-	int (*tcp_open)(struct machine *m, const char *peer, struct tcp **t, struct tcp_place *own,
-			struct error *err);
-	int (*tcp_meet)(struct tcp *t, const struct tcp_place *peer, int streams,
-			struct error *err);
-	int (*tcp_ping)(struct tcp *t, struct tcp_pings *job, struct error *err);
-	int (*tcp_send)(struct tcp *t, struct tcp_rate *job, struct error *err);
-	int (*tcp_end)(struct tcp *t, int runs, struct tcp_sum *sum, struct error *err);
-	void (*tcp_close)(struct tcp *t); /* at any time; NULL is fine */
+	const struct net *tcp, *rdma; /* kinds of networks; see net.h */
 
 	/*
 	 * What of this machine's driver libraries turned out to be a double, NULL if none that was

@@ -58,13 +58,7 @@ int disk_integrity(struct machine *m, struct disk_integrity *job, struct error *
 int disk_health(struct machine *m, const char *device, struct disk_health *health,
 		struct error *err);
 
-/* tcp.c and tcp_flow.c */
-int tcp_open(struct machine *m, const char *peer, struct tcp **t, struct tcp_place *own,
-	     struct error *err);
-int tcp_meet(struct tcp *t, const struct tcp_place *peer, int streams, struct error *err);
-int tcp_ping(struct tcp *t, struct tcp_pings *job, struct error *err);
-int tcp_send(struct tcp *t, struct tcp_rate *job, struct error *err);
-int tcp_end(struct tcp *t, int runs, struct tcp_sum *sum, struct error *err);
-void tcp_close(struct tcp *t);
+/* tcp.c */
+extern const struct net net_tcp;
 
 #endif

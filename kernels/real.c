@@ -39,12 +39,7 @@ const struct kernels real_kernels = {
 	.sampler_open = sampler_open,
 	.sampler_read = sampler_read,
 	.sampler_close = sampler_close,
-	.tcp_open = tcp_open,
-	.tcp_meet = tcp_meet,
-	.tcp_ping = tcp_ping,
-	.tcp_send = tcp_send,
-	.tcp_end = tcp_end,
-	.tcp_close = tcp_close,
+	.tcp = &net_tcp,
 #ifdef HAVE_CUDA
 	.double_of = machine_double_of,
 	.gpus = machine_gpus,

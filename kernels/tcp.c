@@ -152,28 +152,34 @@ static int listen_there(struct tcp *t, struct error *err)
 	return 0;
 }
 
-int tcp_open(struct machine *m, const char *peer, struct tcp **out, struct tcp_place *own,
-	     struct error *err)
+static void tcp_close(struct meeting *x);
+
+static int tcp_open(struct machine *m, const struct net_way *way, struct meeting **x,
+		    char place[NET_PLACE], struct error *err)
 {
 	struct tcp *t;
 
 	if (*m->root)
 		return error_set(err, "a recorded machine has no network");
+	if (way->streams < 1 || way->streams > NET_STREAMS_MOST)
+		return error_set(err, "streams must be from 1 to %d", NET_STREAMS_MOST);
 	t = xcalloc(1, sizeof(*t));
+	t->meeting.net = &net_tcp;
 	t->machine = m;
 	t->listener = -1;
-	for (int i = 0; i <= TCP_STREAMS_MOST; i++) {
+	t->streams = way->streams;
+	for (int i = 0; i <= NET_STREAMS_MOST; i++) {
 		t->out[i].fd = t->in[i].fd = -1;
 		t->out[i].tcp = t->in[i].tcp = t;
 	}
-	if (find_own(t, peer, err) < 0 || make_token(t->own.token, err) < 0 ||
+	if (find_own(t, way->peer, err) < 0 || make_token(t->own.token, err) < 0 ||
 	    listen_there(t, err) < 0) {
-		tcp_close(t);
+		tcp_close(&t->meeting);
 		return -1;
 	}
 	find_interface(t);
-	*own = t->own;
-	*out = t;
+	snprintf(place, NET_PLACE, "%s %d %s", t->own.address, t->own.port, t->own.token);
+	*x = &t->meeting;
 	return 0;
 }
 
@@ -351,19 +357,33 @@ static double interface_counter(const struct tcp *t)
 	return value;
 }
 
-int tcp_meet(struct tcp *t, const struct tcp_place *peer, int streams, struct error *err)
+static int parse_place(const char *text, struct tcp_place *place)
 {
-	double deadline = clock_now() + MEET_SECONDS;
+	int end = 0;
 
-	if (streams < 1 || streams > TCP_STREAMS_MOST)
-		return error_set(err, "streams must be from 1 to %d", TCP_STREAMS_MOST);
-	t->streams = streams;
-	for (int i = 0; i <= streams; i++)
-		if (connect_one(t, peer, i, deadline, err) < 0)
+	return sscanf(text, "%63s %d %32s%n", place->address, &place->port, place->token, &end) ==
+				       3 &&
+			       !text[end] && place->port > 0 && place->port < 65536 &&
+			       strlen(place->token) == TCP_TOKEN &&
+			       strspn(place->token, "0123456789abcdef") == TCP_TOKEN
+		       ? 0
+		       : -1;
+}
+
+static int tcp_meet(struct meeting *x, const char *place, struct error *err)
+{
+	struct tcp *t = (struct tcp *)x;
+	double deadline = clock_now() + MEET_SECONDS;
+	struct tcp_place peer;
+
+	if (parse_place(place, &peer) < 0)
+		return error_set(err, "it does not say where it can be met");
+	for (int i = 0; i <= t->streams; i++)
+		if (connect_one(t, &peer, i, deadline, err) < 0)
 			return -1;
 	if (accept_all(t, deadline, err) < 0)
 		return -1;
-	for (int i = 0; i <= streams; i++)
+	for (int i = 0; i <= t->streams; i++)
 		if (await_welcome(&t->out[i], deadline, err) < 0)
 			return -1;
 	if (*t->interface)
@@ -378,7 +398,7 @@ int tcp_meet(struct tcp *t, const struct tcp_place *peer, int streams, struct er
 /* Some drivers bring their counters up to date only once a second. */
 enum { COUNTER_SECONDS = 3 };
 
-void tcp_account(struct tcp *t, struct tcp_sum *sum)
+void tcp_account(struct tcp *t, struct net_sum *sum)
 {
 	double until = clock_now() + COUNTER_SECONDS, now;
 
@@ -394,12 +414,14 @@ void tcp_account(struct tcp *t, struct tcp_sum *sum)
 	}
 }
 
-void tcp_close(struct tcp *t)
+static void tcp_close(struct meeting *x)
 {
+	struct tcp *t = (struct tcp *)x;
+
 	if (!t)
 		return;
 	tcp_stop_flows(t);
-	for (int i = 0; i <= TCP_STREAMS_MOST; i++) {
+	for (int i = 0; i <= NET_STREAMS_MOST; i++) {
 		if (t->out[i].fd >= 0)
 			close(t->out[i].fd);
 		if (t->in[i].fd >= 0)
@@ -409,3 +431,13 @@ void tcp_close(struct tcp *t)
 		close(t->listener);
 	free(t);
 }
+
+const struct net net_tcp = {
+	.name = "tcp",
+	.open = tcp_open,
+	.meet = tcp_meet,
+	.ping = tcp_ping,
+	.send = tcp_send,
+	.end = tcp_end,
+	.close = tcp_close,
+};

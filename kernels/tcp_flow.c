@@ -276,33 +276,35 @@ static int any_failed(const struct tcp *t)
 }
 
 /* The first window warms up: congestion windows and buffers grow in it. */
-static int watch(struct tcp *t, struct tcp_rate *job, struct error *err)
+static int watch(struct tcp *t, struct net_rate *job, struct error *err)
 {
 	double begin = clock_now();
-	struct reading before, now;
+	struct reading first, before, now;
 
 	sleep_to(begin + job->seconds);
 	if (read_counters(t, &before, err) < 0)
 		return -1;
-	job->retransmits = before.retransmits;
+	first = before;
 	for (int i = 0; i < job->windows && !any_failed(t); i++) {
 		sleep_to(begin + (i + 2) * job->seconds);
 		if (read_counters(t, &now, err) < 0)
 			return -1;
 		job->gbs[i] = (double)(now.acked - before.acked) / (now.at - before.at) / 1e9;
 		job->busy_windows += now.received > before.received;
+		job->done = i + 1;
 		before = now;
 	}
-	job->retransmits = before.retransmits - job->retransmits;
+	job->retransmits = (int64_t)(before.retransmits - first.retransmits);
 	return 0;
 }
 
-int tcp_send(struct tcp *t, struct tcp_rate *job, struct error *err)
+int tcp_send(struct meeting *x, struct net_rate *job, struct error *err)
 {
+	struct tcp *t = (struct tcp *)x;
 	struct reading before, behind;
 	int rc = 0;
 
-	job->busy_windows = 0;
+	job->busy_windows = job->done = 0;
 	t->tamper = job->tamper;
 	t->tamper_arg = job->tamper_arg;
 	atomic_store(&t->stop, 0);
@@ -328,8 +330,9 @@ int tcp_send(struct tcp *t, struct tcp_rate *job, struct error *err)
 
 /* ---- pings --------------------------------------------------------------------------------- */
 
-int tcp_ping(struct tcp *t, struct tcp_pings *job, struct error *err)
+int tcp_ping(struct meeting *x, struct net_pings *job, struct error *err)
 {
+	const struct tcp *t = (struct tcp *)x;
 	int fd = t->out[t->streams].fd;
 	double until = clock_now() + job->seconds, now = clock_now();
 
@@ -376,8 +379,9 @@ static int all_came(struct tcp *t, int runs, struct error *err)
 	return all;
 }
 
-int tcp_end(struct tcp *t, int runs, struct tcp_sum *sum, struct error *err)
+int tcp_end(struct meeting *x, int runs, struct net_sum *sum, struct error *err)
 {
+	struct tcp *t = (struct tcp *)x;
 	double until = clock_now() + END_SECONDS;
 	int rc;
 
@@ -388,7 +392,7 @@ int tcp_end(struct tcp *t, int runs, struct tcp_sum *sum, struct error *err)
 			break;
 		usleep(10000);
 	}
-	sum->received = atomic_load(&t->received);
+	sum->received = sum->compared = atomic_load(&t->received);
 	sum->wrong_bytes = atomic_load(&t->wrong);
 	sum->strangers = t->strangers;
 	if (rc < 0) {

@@ -24,6 +24,14 @@ enum scope {
 	PER_GROUP, /* of many nodes; with the knob "group": how many (0: all) */
 };
 
+/*
+ * A joint check may be one over rails: then each of its steps is about one rail, the same on all
+ * members, and uses one NIC of each. It has the knobs "nic" (from_spec: the own NIC on that rail,
+ * "nic3") and "alone": 0 for all rails of a round at once, 1 for one rail behind the other. Nodes
+ * of whose NICs the spec calls none a rail take no part. A knob "stride" (from_spec) is how far
+ * apart in the list of members two nodes are of which one is likely to be below other leaves.
+ */
+
 enum better { MORE, LESS, NONE }; /* NONE: any but zero is a fault, in whatever spec */
 
 /* How the samples of one figure become a verdict. */
@@ -41,7 +49,8 @@ enum resource {
 	USES_MEMORY = 1 << 1, /* its bandwidth */
 	USES_DISKS = 1 << 2,
 	USES_GPUS = 1 << 3, /* of a PER_GPU step: that one GPU */
-	USES_NICS = 1 << 4,
+	USES_NICS =
+		1 << 4, /* of a step over a rail: that one NIC, and its leaf's part of the fabric */
 };
 
 enum { RUN_OK = 0, RUN_ERROR = -1, RUN_SKIP = 1 };
@@ -82,7 +91,9 @@ struct sink {
 	void (*note)(void *arg, const char *text);
 	void *arg;
 	/* Of joint steps; NULL for others. job_share() and its like say what they do. */
-	int (*share)(void *arg, const char *key, const char *value, struct error *err);
+	/* to: one member, or NULL for all */
+	int (*share)(void *arg, const char *to, const char *key, const char *value,
+		     struct error *err);
 	int (*take)(void *arg, const char *from, const char *key, char **value, struct error *err);
 	int (*begin)(void *arg, struct error *err);
 };
@@ -110,7 +121,8 @@ struct check {
 	const char *how; /* what is done and why so, for `assay check show` and the methods page */
 	enum scope scope;
 	unsigned occupies;
-	int burns; /* drives what it occupies to its full power */
+	int burns;    /* drives what it occupies to its full power */
+	int per_rail; /* a joint check over rails */
 	const struct param *params;
 	const struct metric *metrics;
 	double (*seconds)(const struct knobs *k); /* expected time of one step */
@@ -158,6 +170,9 @@ int job_share(struct job *job, const char *key, const char *value, struct error 
 int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err);
 /* Says that this member is ready, waits until all are, and returns at the common start. */
 int job_begin(struct job *job, struct error *err);
+/* The same text for one member alone: what only it needs is not sent to thousands. */
+int job_tell(struct job *job, const char *to, const char *key, const char *value,
+	     struct error *err);
 
 /* The compute GPUs of a step that has the knob "gpus" (from_spec: "gpu0 gpu1"). */
 struct job_gpus {

@@ -178,7 +178,13 @@ static int alone(struct error *err)
 
 int job_share(struct job *job, const char *key, const char *value, struct error *err)
 {
-	return job->sink->share ? job->sink->share(job->sink->arg, key, value, err) : alone(err);
+	return job_tell(job, NULL, key, value, err);
+}
+
+int job_tell(struct job *job, const char *to, const char *key, const char *value, struct error *err)
+{
+	return job->sink->share ? job->sink->share(job->sink->arg, to, key, value, err)
+				: alone(err);
 }
 
 int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err)

@@ -59,9 +59,10 @@ static double seconds(const struct knobs *k)
 	return 5 + 2 * PING_SLOT + 3 * run_seconds(k);
 }
 
-struct meeting {
+struct pair {
 	struct job *job;
-	struct tcp *tcp;
+	const struct net *net;
+	struct meeting *meeting;
 	const char *peer;
 	char to[300], from[300]; /* subjects: ">n002", "<n002" */
 	int is_first;
@@ -72,7 +73,7 @@ struct meeting {
 };
 
 /* What the timetable has for this member: 0 is the first, 1 the second, 2 both. */
-static void wait_for_turn(const struct meeting *x, double offset)
+static void wait_for_turn(const struct pair *x, double offset)
 {
 	double left = x->began + offset - clock_now();
 	struct timespec ts = { (time_t)left, (long)((left - floor(left)) * 1e9) };
@@ -97,45 +98,25 @@ static int check_knobs(const struct job *job, struct error *err)
 
 /* ---- meeting ------------------------------------------------------------------------------- */
 
-static int parse_place(const char *text, struct tcp_place *place)
+static int meet(struct pair *x, struct error *err)
 {
-	int end = 0;
-
-	return sscanf(text, "%63s %d %32s%n", place->address, &place->port, place->token, &end) ==
-				       3 &&
-			       !text[end] && place->port > 0 && place->port < 65536 &&
-			       strlen(place->token) == 32 &&
-			       strspn(place->token, "0123456789abcdef") == 32
-		       ? 0
-		       : -1;
-}
-
-static int meet(struct meeting *x, struct error *err)
-{
-	const struct kernels *hw = x->job->hw;
-	struct tcp_place own, other;
-	char *text;
+	const struct net_way way = { .peer = x->peer,
+				     .streams = (int)knob(&x->job->knobs, "streams") };
+	char own[NET_PLACE], *other;
 	int rc;
 
-	if (hw->tcp_open(x->job->machine, x->peer, &x->tcp, &own, err) < 0)
+	if (x->net->open(x->job->machine, &way, &x->meeting, own, err) < 0 ||
+	    job_share(x->job, "place", own, err) < 0 ||
+	    job_take(x->job, x->peer, "place", &other, err) < 0)
 		return -1;
-	text = xasprintf("%s %d %s", own.address, own.port, own.token);
-	rc = job_share(x->job, "place", text, err);
-	free(text);
-	if (rc < 0 || job_take(x->job, x->peer, "place", &text, err) < 0)
-		return -1;
-	rc = parse_place(text, &other);
-	free(text);
-	if (rc < 0)
-		return error_set(err, "%s does not say where it can be met", x->peer);
-	if (hw->tcp_meet(x->tcp, &other, (int)knob(&x->job->knobs, "streams"), err) < 0)
-		return error_prefix(err, "%s: ", x->peer);
-	return job_begin(x->job, err);
+	rc = x->net->meet(x->meeting, other, err);
+	free(other);
+	return rc < 0 ? error_prefix(err, "%s: ", x->peer) : job_begin(x->job, err);
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */
 
-static void report_pings(struct meeting *x, const struct tcp_pings *p)
+static void report_pings(struct pair *x, const struct net_pings *p)
 {
 	double medians[PING_GROUPS], slowest[PING_GROUPS];
 	int each = p->count / PING_GROUPS;
@@ -148,15 +129,15 @@ static void report_pings(struct meeting *x, const struct tcp_pings *p)
 	job_samples(x->job, "round_trip_p99", x->to, slowest, PING_GROUPS);
 }
 
-static int ping(struct meeting *x, struct error *err)
+static int ping(struct pair *x, struct error *err)
 {
-	struct tcp_pings p = { .most = (int)knob(&x->job->knobs, "pings"), .seconds = PING_TIME };
+	struct net_pings p = { .most = (int)knob(&x->job->knobs, "pings"), .seconds = PING_TIME };
 	char why[80];
 	int rc;
 
 	wait_for_turn(x, x->is_first ? 0 : PING_SLOT);
 	p.us = xcalloc((size_t)p.most, sizeof(*p.us));
-	rc = x->job->hw->tcp_ping(x->tcp, &p, err);
+	rc = x->net->ping(x->meeting, &p, err);
 	if (rc == 0 && p.count >= PING_GROUPS) {
 		report_pings(x, &p);
 	} else if (rc == 0) {
@@ -167,22 +148,22 @@ static int ping(struct meeting *x, struct error *err)
 	return rc;
 }
 
-static int send_run(struct meeting *x, int turn, double *gbs, int *busy, struct error *err)
+static int send_run(struct pair *x, int turn, double *gbs, int *busy, struct error *err)
 {
 	const struct knobs *k = &x->job->knobs;
-	struct tcp_rate r = { .seconds = knob(k, "seconds"),
+	struct net_rate r = { .seconds = knob(k, "seconds"),
 			      .windows = (int)knob(k, "windows"),
 			      .gbs = gbs };
 
 	wait_for_turn(x, 2 * PING_SLOT + turn * run_seconds(k));
-	if (x->job->hw->tcp_send(x->tcp, &r, err) < 0)
+	if (x->net->send(x->meeting, &r, err) < 0)
 		return -1;
 	x->retransmits += (double)r.retransmits;
 	*busy = r.busy_windows;
 	return 0;
 }
 
-static int measure(struct meeting *x, struct error *err)
+static int measure(struct pair *x, struct error *err)
 {
 	int windows = (int)knob(&x->job->knobs, "windows"), busy;
 
@@ -195,7 +176,7 @@ static int measure(struct meeting *x, struct error *err)
 
 /* ---- reporting ----------------------------------------------------------------------------- */
 
-static void report_rate(struct meeting *x, const char *metric, const double *gbs, const char *why)
+static void report_rate(struct pair *x, const char *metric, const double *gbs, const char *why)
 {
 	if (*why)
 		job_hole(x->job, metric, x->to, why);
@@ -208,7 +189,7 @@ static void report_rate(struct meeting *x, const char *metric, const double *gbs
  * be off where the two did not begin exactly together, or where one of them stood still; the median
  * is of the others as long as those are the most.
  */
-static void report_rates(struct meeting *x, const struct tcp_sum *sum)
+static void report_rates(struct pair *x, const struct net_sum *sum)
 {
 	int half = (int)knob(&x->job->knobs, "windows") / 2;
 	char path[160] = "", why[400];
@@ -229,11 +210,11 @@ static void report_rates(struct meeting *x, const struct tcp_sum *sum)
 	report_rate(x, "rate_both", x->both, why);
 }
 
-static int report(struct meeting *x, struct error *err)
+static int report(struct pair *x, struct error *err)
 {
-	struct tcp_sum sum = { 0 };
+	struct net_sum sum = { 0 };
 
-	if (x->job->hw->tcp_end(x->tcp, RUNS, &sum, err) < 0)
+	if (x->net->end(x->meeting, RUNS, &sum, err) < 0)
 		return -1;
 	report_rates(x, &sum);
 	job_report(x->job, "wrong_bytes", x->from, (double)sum.wrong_bytes);
@@ -250,7 +231,7 @@ static int report(struct meeting *x, struct error *err)
 	return 0;
 }
 
-static int run_with(struct meeting *x, struct error *err)
+static int run_with(struct pair *x, struct error *err)
 {
 	size_t windows = (size_t)knob(&x->job->knobs, "windows");
 	int rc;
@@ -274,11 +255,11 @@ static int run_with(struct meeting *x, struct error *err)
 
 static int run(struct job *job, struct error *err)
 {
-	struct meeting x = { .job = job };
+	struct pair x = { .job = job, .net = job->hw->tcp };
 	struct hostlist peers;
 	int self, rc;
 
-	if (!job->hw->tcp_open)
+	if (!x.net)
 		return job_skip(err, "this build knows no network");
 	if (check_knobs(job, err) < 0 || job_peers(job, &peers, &self, err) < 0)
 		return RUN_ERROR;
@@ -289,8 +270,8 @@ static int run(struct job *job, struct error *err)
 	} else {
 		rc = error_set(err, "a pair is two nodes, and here are %d", peers.count);
 	}
-	if (x.tcp)
-		job->hw->tcp_close(x.tcp);
+	if (x.net)
+		x.net->close(x.meeting);
 	hostlist_release(&peers);
 	return rc < 0 ? RUN_ERROR : RUN_OK;
 }

@@ -24,11 +24,12 @@ enum { STREAMS = 3, WINDOWS = 6 };
 
 struct end {
 	struct machine machine;
-	struct tcp *tcp;
-	struct tcp_place own;
-	const struct tcp_place *other;
-	struct tcp_rate rate;
-	struct tcp_sum sum;
+	struct meeting *tcp;
+	char place[NET_PLACE];
+	struct tcp_place own; /* what the place says */
+	const char *other;
+	struct net_rate rate;
+	struct net_sum sum;
 	double gbs[WINDOWS];
 	int sends, waits; /* runs of its own, and runs that it waits for */
 	int leaves;       /* closes right after it has met */
@@ -41,25 +42,29 @@ static char no_root[] = "";
 
 static void open_end(struct end *e, const char *peer)
 {
+	const struct net_way way = { .peer = peer, .streams = STREAMS };
+
 	memset(e, 0, sizeof(*e));
 	e->machine.root = no_root;
 	e->sends = e->waits = 1;
-	e->rate = (struct tcp_rate){ .seconds = 0.02, .windows = WINDOWS, .gbs = e->gbs };
-	if (tcp_open(&e->machine, peer, &e->tcp, &e->own, &e->err) < 0)
+	e->rate = (struct net_rate){ .seconds = 0.02, .windows = WINDOWS, .gbs = e->gbs };
+	if (net_tcp.open(&e->machine, &way, &e->tcp, e->place, &e->err) < 0)
 		fail_msg("%s", e->err.text);
+	assert_int_equal(
+		sscanf(e->place, "%63s %d %32s", e->own.address, &e->own.port, e->own.token), 3);
 }
 
 static void *play(void *arg)
 {
 	struct end *e = arg;
 
-	e->rc = tcp_meet(e->tcp, e->other, STREAMS, &e->err);
+	e->rc = net_tcp.meet(e->tcp, e->other, &e->err);
 	for (int i = 0; i < e->sends && e->rc == 0 && !e->leaves; i++)
 		e->rc = tcp_send(e->tcp, &e->rate, &e->err);
 	if (e->rc == 0 && !e->leaves)
 		e->rc = tcp_end(e->tcp, e->waits, &e->sum, &e->err);
 	if (e->leaves) {
-		tcp_close(e->tcp);
+		net_tcp.close(e->tcp);
 		e->tcp = NULL;
 	}
 	return NULL;
@@ -67,7 +72,7 @@ static void *play(void *arg)
 
 static void start(struct end *e, const struct end *other)
 {
-	e->other = &other->own;
+	e->other = other->place;
 	assert_int_equal(pthread_create(&e->thread, NULL, play, e), 0);
 }
 
@@ -81,8 +86,8 @@ static void play_both(struct end *a, struct end *b)
 
 static void close_both(struct end *a, struct end *b)
 {
-	tcp_close(a->tcp);
-	tcp_close(b->tcp);
+	net_tcp.close(a->tcp);
+	net_tcp.close(b->tcp);
 }
 
 static void data_goes_both_ways(void **state)
@@ -155,7 +160,7 @@ static void traffic_from_the_other_is_noticed(void **state)
 
 static void pings_come_back(void **state)
 {
-	struct tcp_pings p = { .most = 50, .seconds = 10 };
+	struct net_pings p = { .most = 50, .seconds = 10 };
 	struct end a, b;
 	double us[50];
 
@@ -172,12 +177,12 @@ static void pings_come_back(void **state)
 	p.seconds = 0;
 	assert_int_equal(tcp_ping(b.tcp, &p, &b.err), 0);
 	assert_int_equal(p.count, 0);
-	tcp_close(b.tcp);
+	net_tcp.close(b.tcp);
 	p.seconds = 10;
 	assert_int_equal(tcp_ping(a.tcp, &p, &a.err), -1);
 	assert_true(strstr(a.err.text, "it closed the connection") ||
 		    strstr(a.err.text, "the connection broke"));
-	tcp_close(a.tcp);
+	net_tcp.close(a.tcp);
 }
 
 /* ---- wrong bytes --------------------------------------------------------------------------- */
@@ -370,7 +375,7 @@ static void a_peer_that_closes_early_is_told(void **state)
 	assert_true(strstr(a.err.text, "it closed the connection") ||
 		    strstr(a.err.text, "the connection broke") ||
 		    strstr(a.err.text, "it does not say what it has got"));
-	tcp_close(a.tcp);
+	net_tcp.close(a.tcp);
 	/* and while a waits for what should come */
 	open_end(&a, "127.0.0.1");
 	open_end(&b, "127.0.0.1");
@@ -379,7 +384,7 @@ static void a_peer_that_closes_early_is_told(void **state)
 	play_both(&a, &b);
 	assert_int_equal(a.rc, -1);
 	assert_string_equal(a.err.text, "it closed the connection before it had sent all");
-	tcp_close(a.tcp);
+	net_tcp.close(a.tcp);
 }
 
 /* It has met and then hangs: neither takes nor sends anything. */
@@ -394,7 +399,7 @@ static void a_peer_that_hangs_is_told_in_time(void **state)
 	start(&a, &b);
 	/* b by hand: it connects and lets in, and starts no thread that receives */
 	{
-		struct end *e = &b;
+		const struct tcp *e = (struct tcp *)b.tcp;
 		int fds[STREAMS + 1], taken[STREAMS + 1];
 		char hello[TCP_HELLO + 1], word[TCP_HELLO];
 
@@ -404,10 +409,10 @@ static void a_peer_that_hangs_is_told_in_time(void **state)
 			assert_int_equal(send(fds[i], hello, TCP_HELLO, 0), TCP_HELLO);
 		}
 		for (int i = 0; i <= STREAMS; i++) {
-			struct pollfd p = { .fd = e->tcp->listener, .events = POLLIN };
+			struct pollfd p = { .fd = e->listener, .events = POLLIN };
 
 			assert_int_equal(poll(&p, 1, 5000), 1);
-			taken[i] = accept(e->tcp->listener, NULL, NULL);
+			taken[i] = accept(e->listener, NULL, NULL);
 			assert_int_equal(recv(taken[i], word, TCP_HELLO, MSG_WAITALL), TCP_HELLO);
 			assert_int_equal(send(taken[i], "k", 1, 0), 1);
 		}
@@ -424,39 +429,64 @@ static void a_peer_that_hangs_is_told_in_time(void **state)
 	close_both(&a, &b);
 }
 
+#define TOKEN "fedcba9876543210fedcba9876543210"
+#define UNSAID "it does not say where it can be met"
+
+/* What the other end gives out came over the wire and may be anything. */
 static const struct {
-	const char *name;
-	struct tcp_place place;
-	const char *why;
+	const char *place, *why;
 } nowhere[] = {
-	{ "a name", { "localhost", 1, "" }, "no address of localhost is known here" },
-	{ "no address", { "300.1.1.1", 1, "" }, "no address of 300.1.1.1 is known here" },
-	{ "nobody listens", { "127.0.0.1", 1, "" }, "no connection to 127.0.0.1 port 1: " },
+	{ "", UNSAID },
+	{ "10.0.0.2", UNSAID },
+	{ "10.0.0.2 5000", UNSAID },
+	{ "10.0.0.2 0 " TOKEN, UNSAID },
+	{ "10.0.0.2 65536 " TOKEN, UNSAID },
+	{ "10.0.0.2 -1 " TOKEN, UNSAID },
+	{ "10.0.0.2 5000 fedcba9876543210fedcba987654321", UNSAID },
+	{ "10.0.0.2 5000 " TOKEN "0", UNSAID },
+	{ "10.0.0.2 5000 fedcba9876543210fedcba987654321x", UNSAID },
+	{ "10.0.0.2 5000 " TOKEN " more", UNSAID },
+	{ "10.0.0.2 5000 " TOKEN " ", UNSAID },
+	{ "00000000000000000000000000000000000000000000000000000000000000000000 1 " TOKEN, UNSAID },
+	{ "localhost 1 " TOKEN, "no address of localhost is known here" },
+	{ "300.1.1.1 1 " TOKEN, "no address of 300.1.1.1 is known here" },
+	{ "127.0.0.1 1 " TOKEN, "no connection to 127.0.0.1 port 1: " },
 };
 
 static void places_that_are_none_are_told(void **state)
 {
-	struct tcp *t;
-	struct tcp_place own;
-	struct error err;
-	struct machine recorded = { .root = (char[]){ "/recorded" } };
-	struct machine real = { .root = no_root };
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++) {
 		struct end a;
 
-		print_message("  %s\n", nowhere[i].name);
+		print_message("  %s\n", nowhere[i].place);
 		open_end(&a, "127.0.0.1");
-		assert_int_equal(tcp_meet(a.tcp, &nowhere[i].place, STREAMS, &a.err), -1);
+		assert_int_equal(net_tcp.meet(a.tcp, nowhere[i].place, &a.err), -1);
 		assert_non_null(strstr(a.err.text, nowhere[i].why));
-		tcp_close(a.tcp);
+		net_tcp.close(a.tcp);
 	}
-	assert_int_equal(tcp_open(&real, "no-such-name.invalid", &t, &own, &err), -1);
+}
+
+static void ways_that_lead_nowhere_are_told(void **state)
+{
+	struct machine recorded = { .root = (char[]){ "/recorded" } };
+	struct machine real = { .root = no_root };
+	struct net_way way = { .peer = "no-such-name.invalid", .streams = 1 };
+	char place[NET_PLACE];
+	struct meeting *x;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(net_tcp.open(&real, &way, &x, place, &err), -1);
 	assert_non_null(strstr(err.text, "no address of no-such-name.invalid is known here"));
-	assert_int_equal(tcp_open(&recorded, "127.0.0.1", &t, &own, &err), -1);
+	way.peer = "127.0.0.1";
+	way.streams = NET_STREAMS_MOST + 1;
+	assert_int_equal(net_tcp.open(&real, &way, &x, place, &err), -1);
+	assert_string_equal(err.text, "streams must be from 1 to 32");
+	way.streams = 1;
+	assert_int_equal(net_tcp.open(&recorded, &way, &x, place, &err), -1);
 	assert_string_equal(err.text, "a recorded machine has no network");
-	tcp_close(NULL);
+	net_tcp.close(NULL);
 }
 
 /* ---- which way ----------------------------------------------------------------------------- */
@@ -514,7 +544,7 @@ static void interfaces_are_asked_what_they_sent(void **state)
 	char folder[] = "/tmp/tcp.XXXXXX", path[200];
 	struct machine m = { .root = folder };
 	struct tcp t = { .machine = &m, .interface = "if0", .counted = 1000, .sent = 5000 };
-	struct tcp_sum sum;
+	struct net_sum sum;
 	double began;
 
 	(void)state;
@@ -555,6 +585,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_closes_early_is_told),
 		cmocka_unit_test(a_peer_that_hangs_is_told_in_time),
 		cmocka_unit_test(places_that_are_none_are_told),
+		cmocka_unit_test(ways_that_lead_nowhere_are_told),
 		cmocka_unit_test(bytes_that_take_another_way_are_not_accounted_for),
 		cmocka_unit_test(interfaces_are_asked_what_they_sent),
 	};
