@@ -43,6 +43,9 @@ struct texts {
 /* A quantity of one dimension into *out. 0 or -1 with a complaint. */
 int load_quantity(struct load *l, const struct yaml *y, enum dimension dim, double *out);
 
+/* spec_limits.c: the limits of a part, -1: of the spec itself. y may be NULL. */
+void spec_load_limits(struct load *l, const struct yaml *y, int part);
+
 /* program.c: the part of a spec that describes programs. */
 load_fn spec_load_programs; /* struct spec */
 void spec_free_programs(struct spec *s);
