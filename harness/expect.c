@@ -2,7 +2,8 @@
  * expect.c - plays a plan in virtual time: how long, how much energy, how much power at the peak.
  *
  * The lower bound is what the busiest resource needs in all phases even if nothing ever waited: of
- * a node one of the things that steps occupy, of a rack the power that its feeds carry.
+ * a node one of the things that steps occupy, of a rack the power that its feeds carry, of a leaf
+ * its part of the fabric.
  */
 #include "harness/schedule.h"
 
@@ -125,6 +126,8 @@ static void play_phase(struct play *x, int phase)
 struct sums {
 	double *busy; /* of node n, resource r: [n * RESOURCES + r] */
 	double *rack; /* joules of each rack */
+	double *leaf; /* seconds of each leaf */
+	int leaves;
 };
 
 static double node_bound(const struct sums *s, int nodes)
@@ -134,6 +137,35 @@ static double node_bound(const struct sums *s, int nodes)
 	for (int i = 0; i < nodes * RESOURCES; i++)
 		most = s->busy[i] > most ? s->busy[i] : most;
 	return most;
+}
+
+static double leaf_bound(const struct sums *s)
+{
+	double most = 0;
+
+	for (int i = 0; i < s->leaves; i++)
+		most = s->leaf[i] > most ? s->leaf[i] : most;
+	return most;
+}
+
+/* A leaf is one batch's as long as the longest step of it that goes over it. */
+static void add_batch(const struct play *x, const struct batch *b, struct sums *s)
+{
+	double *longest = xcalloc((size_t)s->leaves, sizeof(*longest));
+
+	for (int i = b->first; i < b->first + b->count; i++) {
+		const struct step *st = &x->plan->steps[i];
+
+		for (int rail = 0; rail < RAILS_MOST; rail++) {
+			double *of = &longest[schedule_leaf(x->fleet, st, rail)];
+
+			if (st->occupies & (1ULL << (FIRST_RAIL_BIT + rail)))
+				*of = st->seconds > *of ? st->seconds : *of;
+		}
+	}
+	for (int i = 0; i < s->leaves; i++)
+		s->leaf[i] += longest[i];
+	free(longest);
 }
 
 static double rack_bound(const struct play *x, const struct sums *s)
@@ -152,8 +184,11 @@ static double rack_bound(const struct play *x, const struct sums *s)
 static double plan_bound(const struct play *x)
 {
 	struct sums s = { xcalloc((size_t)x->fleet->count * RESOURCES, sizeof(double)),
-			  xcalloc((size_t)x->spec->racks.count + 1, sizeof(double)) };
-	double bound, rack;
+			  xcalloc((size_t)x->spec->racks.count + 1, sizeof(double)), NULL,
+			  (x->spec->units.count + 1) * RAILS_MOST };
+	double bound;
+
+	s.leaf = xcalloc((size_t)s.leaves, sizeof(*s.leaf));
 
 	for (int i = 0; i < x->plan->count; i++) {
 		const struct step *st = &x->plan->steps[i];
@@ -164,11 +199,13 @@ static double plan_bound(const struct play *x)
 		if (x->fleet->nodes[st->node].rack >= 0)
 			s.rack[x->fleet->nodes[st->node].rack] += st->watts * st->seconds;
 	}
-	bound = node_bound(&s, x->fleet->count);
-	rack = rack_bound(x, &s);
+	for (int i = 0; i < x->plan->batch_count; i++)
+		add_batch(x, &x->plan->batches[i], &s);
+	bound = fmax(node_bound(&s, x->fleet->count), fmax(rack_bound(x, &s), leaf_bound(&s)));
 	free(s.busy);
 	free(s.rack);
-	return rack > bound ? rack : bound;
+	free(s.leaf);
+	return bound;
 }
 
 void schedule_expect(const struct spec *s, const struct fleet *f, struct plan *p)

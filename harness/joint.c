@@ -16,6 +16,7 @@ struct joints {
 	const struct schedule *schedule;
 	char *ready; /* of each step */
 	char *gone;  /* of each batch: it was told to begin */
+	int *hints;  /* of each batch: a member that was not ready */
 	int steps, batches;
 };
 
@@ -25,8 +26,10 @@ void joints_grow(struct joints *j)
 
 	j->ready = xrealloc(j->ready, steps + 1, 1);
 	j->gone = xrealloc(j->gone, batches + 1, 1);
+	j->hints = xrealloc(j->hints, batches + 1, sizeof(*j->hints));
 	memset(j->ready + j->steps, 0, steps - (size_t)j->steps);
 	memset(j->gone + j->batches, 0, batches - (size_t)j->batches);
+	memset(j->hints + j->batches, 0, (batches - (size_t)j->batches) * sizeof(*j->hints));
 	j->steps = (int)steps;
 	j->batches = (int)batches;
 }
@@ -50,6 +53,7 @@ void joints_free(struct joints *j)
 		return;
 	free(j->ready);
 	free(j->gone);
+	free(j->hints);
 	free(j);
 }
 
@@ -101,29 +105,57 @@ static void tell_members(struct joints *j, int step, const char *to, const char 
 	free(id);
 }
 
-/* Groups of one batch may have different ids; those of pairs and groups of one round do not. */
+/* Steps from..to have one id but for their nodes. */
+static void send_start(struct joints *j, int from, int to, double when)
+{
+	json_t *event = event_new(EV_GO);
+	char *id = order_id(&j->plan->steps[from], j->fleet);
+	int count, *nodes = nodes_of(j, from, to - from, -1, &count);
+
+	json_object_set_new(event, "step", json_string(id));
+	json_object_set_new(event, "us", json_integer((json_int_t)(when * 1e6)));
+	if (count)
+		reach_send(j->reach, nodes, count, event);
+	else
+		json_decref(event);
+	free(nodes);
+	free(id);
+}
+
+/* All rails of a round, all groups: one start, told to each under its own id. */
+static void begin_batch(struct joints *j, const struct batch *b)
+{
+	const struct step *steps = j->plan->steps;
+	double when = clock_wall() + AHEAD;
+
+	for (int i = b->first, to; i < b->first + b->count; i = to) {
+		for (to = i + 1; to < b->first + b->count; to++)
+			if (strcmp(steps[to].unit, steps[i].unit) != 0)
+				break;
+		send_start(j, i, to, when);
+	}
+}
+
+/* Looks first at the member that was not ready the last time: most attempts end there. */
 static void begin_if_ready(struct joints *j, int batch)
 {
 	const struct batch *b = &j->plan->batches[batch];
-	json_t *event;
-	char *id;
-	int count, *nodes;
+	int is_any = 0;
 
-	for (int i = b->first; i < b->first + b->count; i++)
-		if (schedule_is_running(j->schedule, i) && !j->ready[i])
+	for (int n = 0; n < b->count; n++) {
+		int i = b->first + (j->hints[batch] + n) % b->count;
+
+		if (!schedule_is_running(j->schedule, i))
+			continue;
+		is_any = 1;
+		j->hints[batch] = i - b->first;
+		if (!j->ready[i])
 			return;
-	nodes = nodes_of(j, b->first, b->count, -1, &count);
-	if (count && !j->gone[batch]) {
-		j->gone[batch] = 1;
-		id = order_id(&j->plan->steps[b->first], j->fleet);
-		event = event_new(EV_GO);
-		json_object_set_new(event, "step", json_string(id));
-		json_object_set_new(event, "us",
-				    json_integer((json_int_t)((clock_wall() + AHEAD) * 1e6)));
-		reach_send(j->reach, nodes, count, event);
-		free(id);
 	}
-	free(nodes);
+	if (!is_any || j->gone[batch])
+		return;
+	j->gone[batch] = 1;
+	begin_batch(j, b);
 }
 
 void joints_share(struct joints *j, int step, const struct event *ev)

@@ -189,7 +189,7 @@ static int sleep_until(double start, struct error *err)
 	return 0;
 }
 
-int meet_begin(struct meet *m, struct error *err)
+int meet_begin(struct meet *m, int with_all, struct error *err)
 {
 	double deadline = clock_now() + BEGIN_SECONDS;
 	json_t *event = event_new(EV_SHARE);
@@ -199,7 +199,7 @@ int meet_begin(struct meet *m, struct error *err)
 	m->send(m->arg, event);
 	tell_wait(m, "the other members");
 	while (m->start <= 0) {
-		if (all_there(m, err) < 0 ||
+		if ((with_all && all_there(m, err) < 0) ||
 		    wait_until(m, deadline, "one of the other members", err) < 0)
 			return -1;
 	}

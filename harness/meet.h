@@ -25,6 +25,7 @@ void meet_line(struct meet *m, const char *line, size_t len);
 int meet_share(struct meet *m, const char *to, const char *key, const char *value,
 	       struct error *err);
 int meet_take(struct meet *m, const char *from, const char *key, char **value, struct error *err);
-int meet_begin(struct meet *m, struct error *err);
+/* with_all: -1 with err if any member is gone; else those that are there begin. */
+int meet_begin(struct meet *m, int with_all, struct error *err);
 
 #endif

@@ -125,6 +125,17 @@ static struct bundle *find_bundle(struct bundles *all, const struct step *s, con
 	return &all->items[i];
 }
 
+/* Whether a member has a knob that the first one has otherwise, such as its NIC on a rail. */
+static int is_different(const struct plan *plan, int step)
+{
+	const struct step *s = &plan->steps[step];
+
+	for (int i = 0; s->lead != step && s->check->params[i].name; i++)
+		if (s->owned[i])
+			return 1;
+	return 0;
+}
+
 void orders_send(struct reach *reach, const struct plan *plan, const struct fleet *fleet,
 		 const int *steps, int count, int (*is_member)(void *arg, int step), void *arg)
 {
@@ -134,9 +145,10 @@ void orders_send(struct reach *reach, const struct plan *plan, const struct flee
 
 	for (int i = 0; i < count; i++) {
 		const struct step *s = &plan->steps[steps[i]];
+		int own = is_different(plan, steps[i]);
 
 		/* Members of a joint step have one order, with a list of all of them in it. */
-		if (s->members == 1 || s->lead != lead) {
+		if (s->members == 1 || s->lead != lead || own) {
 			char *id = order_id(s, fleet);
 			char *peers =
 				s->members > 1 ? peers_of(plan, fleet, s, is_member, arg) : NULL;
@@ -145,7 +157,7 @@ void orders_send(struct reach *reach, const struct plan *plan, const struct flee
 			free(peers);
 			free(id);
 		}
-		lead = s->lead;
+		lead = own ? -1 : s->lead;
 		g->nodes = grow(g->nodes, (size_t)g->count, sizeof(*g->nodes));
 		g->nodes[g->count++] = s->node;
 	}

@@ -139,14 +139,6 @@ struct plan *plan_build(const struct spec *s, const struct fleet *f, const struc
 			if (!options->only || is_listed(options->only, x.pc->name))
 				plan_check(&x);
 		}
-	if (plan->alone) {
-		error_set(err,
-			  "%s needs two nodes, and this run has one: without it nothing would say "
-			  "that it was not measured; leave it out of the profile, or by --only",
-			  plan->alone);
-		plan_free(plan);
-		return NULL;
-	}
 	plan->first_count = plan->count;
 	if (plan->count == 0 || check_ids(plan, err) < 0) {
 		if (plan->count == 0)

@@ -11,8 +11,17 @@
 
 #include <jansson.h>
 
-/* Bits of step.occupies: those of enum resource, then one for each GPU that can be told apart. */
-enum { FIRST_GPU_BIT = 8, GPU_BITS = 32, RESOURCES = FIRST_GPU_BIT + GPU_BITS };
+/*
+ * Bits of step.occupies: those of enum resource, then one for each GPU that can be told apart, then
+ * one for each rail. A joint step with rails takes its leaves' part of the fabric too: no two
+ * batches share one.
+ */
+enum {
+	FIRST_GPU_BIT = 8,
+	GPU_BITS = 32,
+	FIRST_RAIL_BIT = FIRST_GPU_BIT + GPU_BITS,
+	RESOURCES = FIRST_RAIL_BIT + RAILS_MOST
+};
 
 struct step {
 	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
@@ -21,10 +30,10 @@ struct step {
 	const struct check *check;
 	int phase, node, round; /* round 1 is the first */
 	int numas, disks, gpus; /* how many the spec says its node has; GPUs: to compute on */
-	uint64_t occupies;      /* of its node: enum resource, and a bit for each GPU */
-	char unit[32];          /* "disk0", "gpu3", a program's name, or "" */
-	const char **values;    /* knobs, in the order of check->params; NULL: the preset */
-	char **owned;           /* those of them made by the planner; freed with the step */
+	uint64_t occupies;      /* of its node: the bits above */
+	char unit[32]; /* "disk0", "gpu3", a program's name, "r2" of pairs, "r2.rail5", or "" */
+	const char **values; /* knobs, in the order of check->params; NULL: the preset */
+	char **owned;        /* those of them made by the planner; freed with the step */
 	double seconds, deadline;
 	double writes; /* bytes to a disk */
 	double watts;  /* what it adds to its node's power, by the spec; 0: nothing, or not known */
@@ -50,7 +59,6 @@ struct plan {
 	double writes;
 	double energy, peak; /* J and W, of all nodes, by the spec */
 	double *rack_peak;   /* W of each of the spec's racks */
-	const char *alone;   /* while it is built: a check that has one node to meet on, or NULL */
 	const char *unknown; /* what the spec does not tell of power, so that it is more; or NULL */
 	struct batch *batches;
 	int batch_count;

@@ -17,7 +17,7 @@ struct planning {
 
 /* plan_step.c: the last step of the plan from now on, and the same one with all that it needs. */
 struct step *plan_add(struct plan *p, const struct check *check);
-/* part: number of the disk or GPU that the step is about, -1: of none */
+/* part: number of the disk, GPU or rail that the step is about, -1: of none */
 struct step *plan_step(const struct planning *x, int node, const char *unit, int part);
 int param_index(const struct check *check, const char *name); /* -1: none such */
 int param_count(const struct check *check);

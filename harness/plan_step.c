@@ -139,14 +139,29 @@ int compute_count(const struct node_type *t)
 }
 
 /* One GPU for a PER_GPU step, all of them for others; beyond the bits there are, they share one. */
-static uint64_t occupies(const struct check *check, int part, int gpus)
+static uint64_t occupied_gpus(const struct check *check, int part, int gpus)
 {
 	const uint64_t all = ((1ULL << GPU_BITS) - 1) << FIRST_GPU_BIT;
-	uint64_t bits = check->occupies & ~(unsigned)USES_GPUS;
 
 	if (!(check->occupies & USES_GPUS) || !gpus)
-		return bits;
-	return bits | (check->scope == PER_GPU ? 1ULL << (FIRST_GPU_BIT + part % GPU_BITS) : all);
+		return 0;
+	return check->scope == PER_GPU ? 1ULL << (FIRST_GPU_BIT + part % GPU_BITS) : all;
+}
+
+/* One rail for a step over it; all of the network for others, whether or not it has rails. */
+static uint64_t occupied_rails(const struct check *check, int part)
+{
+	const uint64_t all = ((1ULL << RAILS_MOST) - 1) << FIRST_RAIL_BIT;
+
+	if (!(check->occupies & USES_NICS))
+		return 0;
+	return check->per_rail ? 1ULL << (FIRST_RAIL_BIT + part) : all | USES_NICS;
+}
+
+static uint64_t occupies(const struct check *check, int part, int gpus)
+{
+	return (check->occupies & ~(unsigned)(USES_GPUS | USES_NICS)) |
+	       occupied_gpus(check, part, gpus) | occupied_rails(check, part);
 }
 
 /* ---- the rest ---- */
@@ -269,6 +284,8 @@ struct step *plan_step(const struct planning *x, int node, const char *unit, int
 		own_value(s, "gpus", gpus_text(type));
 	if (part >= 0 && check->scope == PER_DISK)
 		fill_disk(x, s, type, part);
+	if (check->per_rail)
+		own_value(s, "nic", xasprintf("nic%d", node_type_rail(type, part)));
 	s->id = step_id(s, x->plan->profile->phases[x->phase].name, x->fleet->nodes[node].name);
 	s->base = xstrdup(s->id);
 	estimate(s);

@@ -22,17 +22,23 @@ struct spot {
 	int ready, queued, held;
 };
 
+struct leaf {
+	int batch; /* that uses it */
+	int steps; /* of that one, running */
+};
+
 struct schedule {
 	const struct spec *spec;
 	const struct fleet *fleet;
 	const struct plan *plan;
 	char *running, *closed; /* of each step */
 	struct spot *nodes;
-	int *at, *from;   /* steps of node n: at[from[n]] up to at[from[n + 1]] */
-	int *left;        /* of each phase */
-	int *batch_left;  /* of each batch */
-	int *batch_hint;  /* the member that was in the way last */
-	char *batch_over; /* of each batch: it and all before it have ended */
+	int *at, *from;      /* steps of node n: at[from[n]] up to at[from[n + 1]] */
+	int *left;           /* of each phase */
+	int *batch_left;     /* of each batch */
+	int *batch_hint;     /* the member that was in the way last */
+	char *batch_over;    /* of each batch: it and all before it have ended */
+	struct leaf *leaves; /* schedule_leaf() */
 	struct list queue, held,
 		due; /* nodes to look at; held by power; steps of a batch that starts */
 	double *rack_watts, site_watts;
@@ -148,6 +154,43 @@ static void release_held(struct schedule *s)
 	s->held.count = 0;
 }
 
+/* ---- leaves -------------------------------------------------------------------------------- */
+
+int schedule_leaf(const struct fleet *f, const struct step *s, int rail)
+{
+	return (f->nodes[s->node].unit + 1) * RAILS_MOST + rail;
+}
+
+static int has_rail(const struct step *s, int rail)
+{
+	return (s->occupies >> (FIRST_RAIL_BIT + rail)) & 1;
+}
+
+/* Traffic of two batches below one leaf would measure neither of them. */
+static int leaves_are_free(const struct schedule *s, const struct step *st)
+{
+	for (int rail = 0; rail < RAILS_MOST; rail++) {
+		const struct leaf *leaf = &s->leaves[schedule_leaf(s->fleet, st, rail)];
+
+		if (has_rail(st, rail) && leaf->steps && leaf->batch != st->batch)
+			return 0;
+	}
+	return 1;
+}
+
+/* change: 1 when a step of a batch begins, -1 when it is over. */
+static void use_leaves(struct schedule *s, const struct step *st, int change)
+{
+	for (int rail = 0; rail < RAILS_MOST && st->batch >= 0; rail++) {
+		struct leaf *leaf = &s->leaves[schedule_leaf(s->fleet, st, rail)];
+
+		if (!has_rail(st, rail))
+			continue;
+		leaf->batch = st->batch;
+		leaf->steps += change;
+	}
+}
+
 /* ---- starting ------------------------------------------------------------------------------ */
 
 static int is_open(const struct schedule *s, int step)
@@ -162,6 +205,7 @@ static void begin(struct schedule *s, int step)
 	s->running[step] = 1;
 	s->nodes[st->node].busy |= st->occupies;
 	add_watts(s, st, st->watts);
+	use_leaves(s, st, 1);
 }
 
 static int member_is_free(const struct schedule *s, int step)
@@ -169,7 +213,7 @@ static int member_is_free(const struct schedule *s, int step)
 	const struct step *st = &s->plan->steps[step];
 	const struct spot *n = &s->nodes[st->node];
 
-	if (!n->ready || (n->busy & st->occupies))
+	if (!n->ready || (n->busy & st->occupies) || !leaves_are_free(s, st))
 		return 0;
 	for (int k = s->from[st->node]; s->at[k] != step; k++)
 		if (is_open(s, s->at[k]) && (s->plan->steps[s->at[k]].occupies & st->occupies))
@@ -268,12 +312,13 @@ static void look_at_member(struct schedule *s, int batch)
 }
 
 /*
- * The next batch may be on other nodes than this one. One that nobody is left of is over only when
- * those before it are, or the batch behind it would begin too early.
+ * The next batch may be on other nodes than this one, and others may have waited for its leaves.
+ * One that nobody is left of is over only when those before it are, or the batch behind it would
+ * begin too early.
  */
-static void end_batch(struct schedule *s, int batch)
+static void end_batch(struct schedule *s)
 {
-	for (int k = batch; k < s->plan->batch_count; k++) {
+	for (int k = 0; k < s->plan->batch_count; k++) {
 		int before = s->plan->batches[k].before;
 
 		if (before >= 0 && !s->batch_over[before])
@@ -298,6 +343,7 @@ void schedule_close(struct schedule *s, int step)
 	if (was_running) {
 		s->nodes[st->node].busy &= ~st->occupies;
 		add_watts(s, st, -st->watts);
+		use_leaves(s, st, -1);
 	}
 	if (was_running && st->watts > 0)
 		release_held(s);
@@ -305,7 +351,7 @@ void schedule_close(struct schedule *s, int step)
 	if (st->batch < 0)
 		return;
 	if (--s->batch_left[st->batch] == 0)
-		end_batch(s, st->batch);
+		end_batch(s);
 	else if (!was_running)
 		look_at_member(s, st->batch);
 }
@@ -429,6 +475,7 @@ struct schedule *schedule_new(const struct spec *spec, const struct fleet *f, co
 	s->grown = -INFINITY;
 	s->nodes = xcalloc((size_t)f->count, sizeof(*s->nodes));
 	s->left = xcalloc((size_t)p->profile->phase_count + 1, sizeof(*s->left));
+	s->leaves = xcalloc(((size_t)spec->units.count + 1) * RAILS_MOST, sizeof(*s->leaves));
 	s->rack_watts = xcalloc((size_t)spec->racks.count + 1, sizeof(*s->rack_watts));
 	s->rack_room = rack_rooms(s);
 	take_steps(s, 0, 0);
@@ -448,6 +495,7 @@ void schedule_free(struct schedule *s)
 	free(s->batch_left);
 	free(s->batch_hint);
 	free(s->batch_over);
+	free(s->leaves);
 	free(s->queue.items);
 	free(s->held.items);
 	free(s->due.items);

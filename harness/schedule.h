@@ -2,8 +2,9 @@
  * schedule.h - which step may start now.
  *
  * The one place that knows the rules: what steps occupy on a node, that a batch of joint steps
- * starts as a whole, how much power racks carry and how fast load may grow. `assay plan` plays it
- * in virtual time, the controller in real time, so the two cannot tell different stories.
+ * starts as a whole and shares no leaf with another, how much power racks carry and how fast load
+ * may grow. `assay plan` plays it in virtual time, the controller in real time, so the two cannot
+ * tell different stories.
  */
 #ifndef ASSAY_SCHEDULE_H
 #define ASSAY_SCHEDULE_H
@@ -41,6 +42,9 @@ const int *schedule_of_node(const struct schedule *s, int node, int *count);
 
 /* What the running steps of this rack draw above idle; rack -1: of the whole site. */
 double schedule_watts(const struct schedule *s, int rack);
+
+/* A leaf: one rail of one scalable unit, or of all nodes of which no unit is known. */
+int schedule_leaf(const struct fleet *f, const struct step *s, int rail);
 
 /* Plays all of the plan's first round and fills its seconds, bound, energy and peaks. */
 void schedule_expect(const struct spec *s, const struct fleet *f, struct plan *p);

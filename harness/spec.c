@@ -155,7 +155,7 @@ struct group_texts {
 	const char *part;
 	int count;
 	struct texts folders, serials;
-	const char *compute;
+	const char *compute, *rails;
 };
 
 static const struct field group_fields[] = {
@@ -164,6 +164,7 @@ static const struct field group_fields[] = {
 	{ "folders", 0, load_texts, AT(group_texts, folders) },
 	{ "serials", 0, load_texts, AT(group_texts, serials) },
 	{ "compute", 0, load_text, AT(group_texts, compute) },
+	{ "rails", 0, load_text, AT(group_texts, rails) },
 	{ 0 },
 };
 
@@ -175,16 +176,17 @@ static int part_by_name(const struct spec *s, const char *name)
 	return -1;
 }
 
-static int load_compute(struct load *l, const struct yaml *y, const char *word, enum part_kind kind)
+/* "yes" or "no", which only parts of one kind have; `preset` where it is not said. */
+static int load_flag(struct load *l, const struct yaml *y, const char *key, const char *word,
+		     const char *whose, int preset)
 {
 	if (!word)
-		return 1;
-	if (kind != PART_GPU)
-		complain(l->c, &yaml_get(y, "compute")->at, "only GPUs have 'compute'");
+		return preset;
+	if (whose)
+		complain(l->c, &yaml_get(y, key)->at, "only %s have '%s'", whose, key);
 	else if (strcmp(word, "yes") != 0 && strcmp(word, "no") != 0)
-		complain(l->c, &yaml_get(y, "compute")->at, "compute is 'yes' or 'no', not '%s'",
-			 word);
-	return strcmp(word, "no") != 0;
+		complain(l->c, &yaml_get(y, key)->at, "%s is 'yes' or 'no', not '%s'", key, word);
+	return !strcmp(word, "yes");
 }
 
 static void load_group(struct load *l, const struct yaml *y, enum part_kind kind,
@@ -220,7 +222,8 @@ static void load_group(struct load *l, const struct yaml *y, enum part_kind kind
 		g.folders.count,
 		g.serials.items,
 		g.serials.count,
-		!load_compute(l, y, g.compute, kind),
+		!load_flag(l, y, "compute", g.compute, kind == PART_GPU ? NULL : "GPUs", 1),
+		load_flag(l, y, "rails", g.rails, kind == PART_NIC ? NULL : "NICs", 0),
 		y->at,
 	};
 }
@@ -288,6 +291,8 @@ static void load_nodes(struct load *l, const struct yaml *y, void *into)
 		t->name = y->keys[i];
 		t->at = y->key_at[i];
 		load_map(l, y->items[i], "a node type", node_fields, t);
+		if (node_type_rail(t, RAILS_MOST) >= 0)
+			complain(l->c, &t->at, "a node has at most %d rails", RAILS_MOST);
 	}
 	if (s->node_count == 0)
 		complain(l->c, &y->at, "no node type is described");

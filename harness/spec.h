@@ -63,6 +63,7 @@ struct group {
 	const char **serials; /* of disks: exact serial numbers that --destroy-data may write to */
 	int serial_count;
 	int no_compute; /* of GPUs: no check may compute on them (a display adapter) */
+	int rails;      /* of NICs: each is a rail of the compute fabric */
 	struct place at;
 };
 
@@ -139,6 +140,8 @@ struct ramp {
 	double stage;                /* seconds */
 	double inlet_most, gpu_most; /* C at which a node's load is stopped */
 };
+
+enum { RAILS_MOST = 16 };
 
 struct spec {
 	const char *name, *about;
@@ -235,6 +238,8 @@ int node_type_part(const struct node_type *t, enum part_kind kind, int n);
 int node_type_count(const struct node_type *t, enum part_kind kind);
 /* Whether checks may compute on the n-th GPU of a node type. */
 int node_type_computes(const struct node_type *t, int gpu);
+/* The NIC on rail 0, 1, ... of such a node: its number, -1 if it has no such rail. */
+int node_type_rail(const struct node_type *t, int rail);
 /* The folder for files on the n-th disk, or NULL. */
 const char *node_type_folder(const struct node_type *t, int disk);
 const char *node_type_serial(const struct node_type *t, int disk);

@@ -79,6 +79,23 @@ int node_type_computes(const struct node_type *t, int gpu)
 	return g && !g->no_compute;
 }
 
+int node_type_rail(const struct node_type *t, int rail)
+{
+	int nic = 0;
+
+	for (int i = 0; i < t->group_count; i++) {
+		const struct group *g = &t->groups[i];
+
+		if (g->kind != PART_NIC)
+			continue;
+		if (g->rails && rail < g->count)
+			return nic + rail;
+		rail -= g->rails ? g->count : 0;
+		nic += g->count;
+	}
+	return -1;
+}
+
 const char *node_type_folder(const struct node_type *t, int disk)
 {
 	const struct group *g = find_group(t, PART_DISK, &disk);

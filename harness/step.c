@@ -254,7 +254,9 @@ static int on_take(void *arg, const char *from, const char *key, char **value, s
 
 static int on_begin(void *arg, struct error *err)
 {
-	return meet_begin(((struct child *)arg)->meet, err);
+	const struct child *c = arg;
+
+	return meet_begin(c->meet, c->check->scope == PER_PAIR, err);
 }
 
 static enum end_word run_check(struct child *c, const struct agent_options *options,

@@ -168,7 +168,11 @@ int job_peers(struct job *job, struct hostlist *peers, int *self, struct error *
 int job_share(struct job *job, const char *key, const char *value, struct error *err);
 /* Waits for what `from` gives out under this key; the caller frees *value. */
 int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err);
-/* Says that this member is ready, waits until all are, and returns at the common start. */
+/*
+ * Says that this member is ready, waits until all are, and returns at the common start. A pair does
+ * not begin without the other one; a group begins without members that are gone, for one dead node
+ * of a thousand must not take the figures of all: job_take() says so to those who need it.
+ */
 int job_begin(struct job *job, struct error *err);
 /* The same text for one member alone: what only it needs is not sent to thousands. */
 int job_tell(struct job *job, const char *to, const char *key, const char *value,

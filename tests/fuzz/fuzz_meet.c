@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take_all(m, "n1", "addr");
 	take_all(m, "n2", "");
 	take_all(m, "", "addr");
-	if (meet_begin(m, &err) < 0 && !*err.text)
+	if (meet_begin(m, size % 2, &err) < 0 && !*err.text)
 		abort();
 	meet_free(m);
 	return 0;

@@ -17,16 +17,20 @@ static const struct param params[] = { { "bytes", "1", "" }, { "peers", "", "" }
 static const struct check alone = { .name = "alone", .scope = PER_NODE, .params = params };
 static const struct check joint = { .name = "joint", .scope = PER_GROUP, .params = params };
 
+static char own_bytes[] = "8192 B";
+
 struct world {
 	struct fleet fleet;
 	struct plan plan;
-	const char *values[2];
+	const char *values[2], *other[2];
+	char *owned[2], *own[2]; /* of members that share all; of those with a knob of their own */
 	struct reach *reach;
 	uv_loop_t loop;
 	int steps[NODES];
 	/* what was heard */
-	int lines, withs, gone; /* gone: this node takes no part */
-	int told[NODES];
+	int lines, withs, gone;         /* gone: this node takes no part */
+	int told[NODES], others[NODES]; /* others: with the knob of its own */
+	int is_other;
 	struct text peers;
 };
 
@@ -42,9 +46,13 @@ static void on_sent(void *arg, int channel, const char *line)
 	w->lines++;
 	assert_int_equal(event_parse(line, strlen(line) - 1, &ev, &err), 0);
 	assert_int_equal(hostlist_parse(event_text(&ev, "to"), &to, &err), 0);
+	if (!strcmp(event_text(&ev, "k"), "bytes"))
+		w->is_other = !strcmp(event_text(&ev, "v"), own_bytes);
 	if (ev.kind == EV_RUN) {
 		for (int i = 0; i < to.count; i++)
 			w->told[fleet_find(&w->fleet, to.names[i])]++;
+		for (int i = 0; i < to.count; i++)
+			w->others[fleet_find(&w->fleet, to.names[i])] += w->is_other;
 		assert_string_equal(strchr(ev.step, '/'), !strcmp(event_text(&ev, "check"), "joint")
 								  ? "/joint/@/group"
 								  : "/alone/@");
@@ -73,6 +81,8 @@ static void set_up(struct world *w, const struct check *check, int every, int me
 	*w = (struct world){ .fleet = { xcalloc(NODES, sizeof(*w->fleet.nodes)), NODES,
 					json_object() },
 			     .values = { "4096 B", NULL },
+			     .other = { "8192 B", NULL },
+			     .own = { own_bytes, NULL },
 			     .gone = -1 };
 	w->plan.steps = xcalloc(NODES, sizeof(*w->plan.steps));
 	w->plan.count = NODES;
@@ -91,6 +101,7 @@ static void set_up(struct world *w, const struct check *check, int every, int me
 			.lead = members > 1 ? i / members * members : i,
 			.members = members,
 			.values = w->values,
+			.owned = w->owned,
 			.deadline = 30,
 		};
 		w->steps[i] = NODES - 1 - i; /* as the scheduler may give them out */
@@ -144,6 +155,29 @@ static void each_node_is_told_once(void **state)
 	}
 }
 
+/* A member that has another NIC on the rail is told so, and the others are not. */
+static void members_may_differ_in_a_knob(void **state)
+{
+	for (int members = 2; members <= NODES; members *= 10) {
+		struct world w;
+
+		(void)state;
+		set_up(&w, &joint, 1, members, NODES);
+		for (int i = 0; i < NODES; i++) {
+			if (i % 3 != 1 || w.plan.steps[i].lead == i)
+				continue;
+			w.plan.steps[i].values = w.other;
+			w.plan.steps[i].owned = w.own;
+		}
+		orders_send(w.reach, &w.plan, &w.fleet, w.steps, NODES, is_member, &w);
+		for (int i = 0; i < NODES; i++) {
+			assert_int_equal(w.told[i], 1);
+			assert_int_equal(w.others[i], w.plan.steps[i].owned == w.own);
+		}
+		tear_down(&w);
+	}
+}
+
 /* Thousands of names that make no range are whole on the other side, but for who takes no part. */
 static void a_group_hears_of_all_its_members(void **state)
 {
@@ -168,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_node_is_told_once),
+		cmocka_unit_test(members_may_differ_in_a_knob),
 		cmocka_unit_test(a_group_hears_of_all_its_members),
 	};
 

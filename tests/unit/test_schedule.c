@@ -27,11 +27,14 @@ struct small {
 	struct row rows[ROWS];
 	struct ramp ramp;
 	double rack, idle;  /* W that each rack carries, and that each node draws at rest */
+	int units;          /* 2: nodes 0 to 2 are of unit 0, the others of unit 1 */
+	int apart;          /* batches do not wait for each other */
 	const char *starts; /* "SECOND: STEP STEP, ..." */
 	double seconds, bound;
 };
 
 enum { CORES = USES_CORES, MEMORY = USES_MEMORY, DISKS = USES_DISKS };
+#define RAIL(n) (1ULL << (FIRST_RAIL_BIT + (n)))
 
 static const struct small cases[] = {
 	{ "nodes do not wait for each other",
@@ -98,6 +101,63 @@ static const struct small cases[] = {
 	  .starts = "0: 0 1, 10: 2 3",
 	  .seconds = 20,
 	  .bound = 0 },
+	{ "two batches below one leaf wait for each other",
+	  { { 0, RAIL(3), 10, .batch = 1 },
+	    { 1, RAIL(3), 10, .batch = 1 },
+	    { 2, RAIL(3), 5, .batch = 2 },
+	    { 4, RAIL(3), 5, .batch = 2 } },
+	  .units = 2,
+	  .apart = 1,
+	  .starts = "0: 0 1, 10: 2 3",
+	  .seconds = 15,
+	  .bound = 15 },
+	{ "those of another rail or another unit do not",
+	  { { 0, RAIL(3), 10, .batch = 1 },
+	    { 1, RAIL(3), 10, .batch = 1 },
+	    { 2, RAIL(2), 5, .batch = 2 },
+	    { 1, RAIL(2), 5, .batch = 2 },
+	    { 3, RAIL(3), 5, .batch = 3 },
+	    { 4, RAIL(3), 5, .batch = 3 } },
+	  .units = 2,
+	  .apart = 1,
+	  .starts = "0: 0 1 2 3 4 5",
+	  .seconds = 10,
+	  .bound = 10 },
+	{ "without units all nodes share leaves",
+	  { { 0, RAIL(3), 10, .batch = 1 },
+	    { 1, RAIL(3), 10, .batch = 1 },
+	    { 3, RAIL(3), 5, .batch = 2 },
+	    { 4, RAIL(3), 5, .batch = 2 } },
+	  .apart = 1,
+	  .starts = "0: 0 1, 10: 2 3",
+	  .seconds = 15,
+	  .bound = 15 },
+	{ "who waits for a leaf gets it from whichever batch has it",
+	  { { 0, RAIL(0), 10, .batch = 1 },
+	    { 1, RAIL(0), 10, .batch = 1 },
+	    { 3, RAIL(1), 4, .batch = 2 },
+	    { 4, RAIL(1), 4, .batch = 2 },
+	    { 2, RAIL(1), 2, .batch = 3 },
+	    { 5, RAIL(1), 2, .batch = 3 } },
+	  .apart = 1,
+	  .starts = "0: 0 1 4 5, 2: 2 3",
+	  .seconds = 10,
+	  .bound = 10 },
+	{ "a node of its own does not wait for a leaf",
+	  { { 0, RAIL(0), 10, .batch = 1 }, { 1, RAIL(0), 10, .batch = 1 }, { 2, RAIL(0), 4 } },
+	  .starts = "0: 0 1 2",
+	  .seconds = 10,
+	  .bound = 10 },
+	{ "all rails of a round begin together",
+	  { { 0, RAIL(0), 10, .batch = 1 },
+	    { 1, RAIL(0), 10, .batch = 1 },
+	    { 0, RAIL(1), 10, .batch = 1 },
+	    { 1, RAIL(1), 10, .batch = 1 },
+	    { 0, RAIL(0), 10, .batch = 2 },
+	    { 2, RAIL(0), 10, .batch = 2 } },
+	  .starts = "0: 0 1 2 3, 10: 4 5",
+	  .seconds = 20,
+	  .bound = 20 },
 	{ "a rack carries one of two, the other rack its own",
 	  { { 0, CORES, 10, 600 }, { 1, CORES, 10, 600 }, { 3, CORES, 10, 600 } },
 	  .rack = 1000,
@@ -177,7 +237,7 @@ struct world {
 	struct batch batches[ROWS];
 };
 
-static void add_row(struct world *w, const struct row *row, int phase)
+static void add_row(struct world *w, const struct row *row, int phase, int apart)
 {
 	struct plan *p = &w->plan;
 	struct step *s = &p->steps[p->count];
@@ -192,7 +252,8 @@ static void add_row(struct world *w, const struct row *row, int phase)
 			    .seconds = row->seconds,
 			    .watts = row->watts };
 	if (batch >= p->batch_count)
-		p->batches[p->batch_count++] = (struct batch){ p->count, 0, batch - 1 };
+		p->batches[p->batch_count++] =
+			(struct batch){ p->count, 0, apart ? -1 : batch - 1 };
 	if (batch >= 0)
 		p->batches[batch].count++;
 	p->first_count = ++p->count;
@@ -209,7 +270,9 @@ static void build(struct world *w, const struct small *c)
 		w->racks[r].power = c->rack;
 	w->fleet = (struct fleet){ .nodes = w->nodes, .count = NODES };
 	for (int n = 0; n < NODES; n++)
-		w->nodes[n] = (struct fleet_node){ .rack = c->rack > 0 ? n / 3 : -1, .unit = -1 };
+		w->nodes[n] = (struct fleet_node){ .rack = c->rack > 0 ? n / 3 : -1,
+						   .unit = c->units ? n / 3 : -1 };
+	w->spec.units.count = c->units;
 	w->profile = (struct profile){ .phases = w->phases, .phase_count = 1 };
 	w->phases[0].name = "one";
 	w->phases[1].name = "two";
@@ -217,7 +280,7 @@ static void build(struct world *w, const struct small *c)
 	w->plan.steps = w->steps;
 	w->plan.batches = w->batches;
 	for (int i = 0; i < ROWS && c->rows[i].seconds > 0; i++)
-		add_row(w, &c->rows[i], 0);
+		add_row(w, &c->rows[i], 0, c->apart);
 }
 
 /* ---- playing --------------------------------------------------------------------------------- */
@@ -483,7 +546,7 @@ static void only_the_open_phase_starts(void **state)
 	(void)state;
 	build(&w, &one);
 	w.profile.phase_count = 2;
-	add_row(&w, &later, 1);
+	add_row(&w, &later, 1, 0);
 	s = all_ready(&w);
 	assert_starts(s, 0, "0 1");
 	assert_int_equal(schedule_left(s, 0), 2);
@@ -522,7 +585,7 @@ static void repeats_are_taken_up(void **state)
 	free(starts);
 	assert_starts(s, 2, "");
 	for (size_t i = 0; i < ARRAY_SIZE(again); i++)
-		add_row(&w, &again[i], 0);
+		add_row(&w, &again[i], 0, 0);
 	schedule_grow(s);
 	assert_int_equal(schedule_left(s, 0), 3);
 	assert_starts(s, 2, "6 7 8");
@@ -530,7 +593,7 @@ static void repeats_are_taken_up(void **state)
 	schedule_close(s, 7);
 	schedule_close(s, 8);
 	/* and once more: what was counted is not counted again */
-	add_row(&w, &again[2], 0);
+	add_row(&w, &again[2], 0, 0);
 	schedule_grow(s);
 	assert_int_equal(schedule_left(s, 0), 1);
 	assert_starts(s, 3, "9");
