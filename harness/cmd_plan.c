@@ -21,8 +21,8 @@ static void resources_text(uint64_t occupies, char *out, size_t room)
 	} rows[] = { { "cores", USES_CORES },
 		     { "memory", USES_MEMORY },
 		     { "disks", USES_DISKS },
-		     { "nics", USES_NICS },
-		     { "gpus", ~0ULL << FIRST_GPU_BIT } };
+		     { "nics", USES_NICS | ~0ULL << FIRST_RAIL_BIT },
+		     { "gpus", ((1ULL << GPU_BITS) - 1) << FIRST_GPU_BIT } };
 	size_t n = 0;
 
 	snprintf(out, room, "nothing");
