@@ -36,7 +36,8 @@ static void share_values(struct step *s, const struct step *lead)
 struct circle {
 	int *nodes, *unit;
 	int count;
-	int rail; /* -1: over none */
+	int rail;  /* -1: over none */
+	int alone; /* nothing else goes over other rails of these nodes meanwhile */
 };
 
 static int can_meet(const struct planning *x, const struct check *check, int node, int rail)
@@ -48,11 +49,26 @@ static int can_meet(const struct planning *x, const struct check *check, int nod
 	return rail < 0 || node_type_rail(t, rail) >= 0;
 }
 
+/* A knob as this profile sets it. */
+static double profile_knob(const struct planning *x, const struct check *check, const char *name)
+{
+	const char **values = xcalloc((size_t)param_count(check) + 1, sizeof(*values));
+	struct knobs k = { .check = check, .values = values };
+	double value;
+
+	for (int i = 0; i < x->pc->knob_count; i++)
+		values[param_index(check, x->pc->knobs[i])] = x->pc->values[i];
+	value = knob(&k, name);
+	free(values);
+	return value;
+}
+
 static struct circle circle_of(const struct planning *x, const struct check *check, int rail)
 {
 	size_t most = (size_t)x->fleet->count + 1;
-	struct circle c = { xcalloc(most, sizeof(int)), xcalloc(most, sizeof(int)), 0, rail };
+	struct circle c = { xcalloc(most, sizeof(int)), xcalloc(most, sizeof(int)), 0, rail, 0 };
 
+	c.alone = rail >= 0 && profile_knob(x, check, "alone") > 0;
 	for (int n = 0; n < x->fleet->count; n++) {
 		if (!can_meet(x, check, n, rail))
 			continue;
@@ -101,36 +117,24 @@ static void fill_lead(const struct planning *x, struct step *s, const int *nodes
 
 /* One joint step of these nodes: a step for each, all with the same list of peers. */
 static void plan_meeting(const struct planning *x, const int *nodes, int count, const char *unit,
-			 int rail)
+			 const struct circle *c)
 {
+	const uint64_t all = ((1ULL << RAILS_MOST) - 1) << FIRST_RAIL_BIT;
 	int lead = x->plan->count, batch = x->plan->batch_count - 1;
 
 	for (int i = 0; i < count; i++) {
-		struct step *s = plan_step(x, nodes[i], unit, rail);
+		struct step *s = plan_step(x, nodes[i], unit, c->rail);
 
 		if (i == 0)
 			fill_lead(x, s, nodes, count);
 		else
 			share_values(s, &x->plan->steps[lead]);
+		s->occupies |= c->alone ? all : 0;
 		s->lead = lead;
 		s->members = count;
 		s->batch = batch;
 	}
 	x->plan->batches[batch].count += count;
-}
-
-/* A knob as this profile sets it. */
-static double profile_knob(const struct planning *x, const struct check *check, const char *name)
-{
-	const char **values = xcalloc((size_t)param_count(check) + 1, sizeof(*values));
-	struct knobs k = { .check = check, .values = values };
-	double value;
-
-	for (int i = 0; i < x->pc->knob_count; i++)
-		values[param_index(check, x->pc->knobs[i])] = x->pc->values[i];
-	value = knob(&k, name);
-	free(values);
-	return value;
 }
 
 /* ---- pairs --------------------------------------------------------------------------------- */
@@ -141,7 +145,6 @@ struct circles {
 	int rounds[RAILS_MOST]; /* that were planned */
 	char *met[RAILS_MOST];  /* who met somebody */
 	int count, batch;       /* the last batch, -1: none yet */
-	int alone;              /* one rail behind the other */
 };
 
 static void open_circles(const struct planning *x, const struct check *check, struct circles *c)
@@ -154,7 +157,6 @@ static void open_circles(const struct planning *x, const struct check *check, st
 		c->met[c->count] = xcalloc((size_t)one.count + 1, 1);
 		c->items[c->count++] = one;
 	}
-	c->alone = check->per_rail && profile_knob(x, check, "alone") > 0;
 }
 
 static void close_circles(struct circles *c)
@@ -168,7 +170,7 @@ static void close_circles(struct circles *c)
 /* The steps that follow begin with those before, or behind them if rails are to be alone. */
 static void next_batch(const struct planning *x, struct circles *c, int is_first)
 {
-	if (is_first || c->alone)
+	if (is_first || c->items[0].alone)
 		c->batch = plan_batch(x->plan, x->plan->count, c->batch);
 }
 
@@ -204,8 +206,7 @@ static void plan_round(const struct planning *x, struct circles *circles, int ci
 	for (int i = 0; i < c->count; i++) {
 		circles->met[circle][i] |= partner[i] >= 0;
 		if (partner[i] > i)
-			plan_meeting(x, (int[]){ c->nodes[i], c->nodes[partner[i]] }, 2, unit,
-				     c->rail);
+			plan_meeting(x, (int[]){ c->nodes[i], c->nodes[partner[i]] }, 2, unit, c);
 	}
 	free(partner);
 }
@@ -220,7 +221,7 @@ static void plan_lonely(const struct planning *x, struct circles *c)
 			continue;
 		unit_name(unit, sizeof(unit), "r1", c->items[i].rail);
 		next_batch(x, c, 1);
-		plan_meeting(x, c->items[i].nodes, 1, unit, c->items[i].rail);
+		plan_meeting(x, c->items[i].nodes, 1, unit, &c->items[i]);
 	}
 }
 
@@ -254,7 +255,7 @@ static void plan_circle(const struct planning *x, const struct circle *c, int si
 	unit_name(unit, sizeof(unit), "group", c->rail);
 	for (int i = 0, n; i < c->count; i += n) {
 		n = c->count - i <= size + 1 ? c->count - i : size;
-		plan_meeting(x, c->nodes + i, n, unit, c->rail);
+		plan_meeting(x, c->nodes + i, n, unit, c);
 	}
 }
 
