@@ -4,8 +4,9 @@
  * Sources: DDR transfers move bus_width bytes each (JEDEC JESD79-5, 64 data bits a channel); a core
  * does at most flops_per_cycle in a cycle (ports x lanes x 2 for a fused multiply-add); PCIe
  * carries GT/s x lanes x 128/130 / 8 from generation 3 on (PCI Express Base 3.0, 4.2.2); GPU
- * memory moves two bits a wire in a clock (JEDEC JESD235 and JESD238: data on both edges). Peaks of
- * tensor cores are taken from data sheets, for no driver tells how much a core does in a clock.
+ * memory moves two bits a wire in a clock (JEDEC JESD235 and JESD238: data on both edges). A port's
+ * rate bounds its data, one way. Peaks of tensor cores are taken from data sheets, for no driver
+ * tells how much a core does in a clock.
  */
 #include "harness/theory.h"
 
@@ -156,6 +157,24 @@ static int gpu_peak(const struct subject *x, double *value, char *how, size_t ro
 	return 0;
 }
 
+/*
+ * One direction of a port. Nodes have NICs of several kinds, so where no one is meant it is the
+ * fastest of them: a limit for all is refused only if none could reach it.
+ */
+static int nic_rate(const struct subject *x, double *value, char *how, size_t room)
+{
+	const struct part *best = x->part >= 0 ? &x->s->parts[x->part] : NULL;
+
+	for (int n = 0, part; x->part < 0 && (part = node_type_part(x->t, PART_NIC, n)) >= 0; n++)
+		if (!best || part_physics(&x->s->parts[part], "rate") > part_physics(best, "rate"))
+			best = &x->s->parts[part];
+	if (!best || best->kind != PART_NIC || part_physics(best, "rate") <= 0)
+		return -1;
+	*value = part_physics(best, "rate") / 8;
+	snprintf(how, room, "rate of part %s / 8 = %.2f GB/s", best->name, *value / 1e9);
+	return 0;
+}
+
 static int whole(const struct subject *x, double *value, char *how, size_t room)
 {
 	(void)x;
@@ -169,12 +188,19 @@ static const struct formula {
 	int (*evaluate)(const struct subject *x, double *value, char *how, size_t room);
 	const char *physics;
 } formulas[] = {
-	{ "memory", memory_rate, NULL },       { "flops", cpu_flops, NULL },
-	{ "disk", disk_rate, NULL },           { "whole", whole, NULL },
-	{ "hbm", gpu_memory, NULL },           { "nvlink", gpu_nvlink, NULL },
-	{ "gpu_pcie", gpu_pcie, NULL },        { "gpu_fp64", gpu_peak, "fp64_rate" },
-	{ "gpu_tf32", gpu_peak, "tf32_rate" }, { "gpu_bf16", gpu_peak, "bf16_rate" },
-	{ "gpu_fp16", gpu_peak, "fp16_rate" }, { "gpu_fp8", gpu_peak, "fp8_rate" },
+	{ "memory", memory_rate, NULL },
+	{ "flops", cpu_flops, NULL },
+	{ "disk", disk_rate, NULL },
+	{ "whole", whole, NULL },
+	{ "nic", nic_rate, NULL },
+	{ "hbm", gpu_memory, NULL },
+	{ "nvlink", gpu_nvlink, NULL },
+	{ "gpu_pcie", gpu_pcie, NULL },
+	{ "gpu_fp64", gpu_peak, "fp64_rate" },
+	{ "gpu_tf32", gpu_peak, "tf32_rate" },
+	{ "gpu_bf16", gpu_peak, "bf16_rate" },
+	{ "gpu_fp16", gpu_peak, "fp16_rate" },
+	{ "gpu_fp8", gpu_peak, "fp8_rate" },
 	{ "gpu_int8", gpu_peak, "int8_rate" },
 };
 

@@ -55,6 +55,15 @@ static size_t nic_length(const char *text)
 	return kind + digits;
 }
 
+/* What figures are called; n characters of `nic` name the other end's. */
+static void name(struct link *x, const char *nic, size_t n)
+{
+	const char *own = x->nic ? x->nic : "", *slash = n ? "/" : "";
+
+	snprintf(x->to, sizeof(x->to), "%s>%s%s%.*s", own, x->peer, slash, (int)n, nic);
+	snprintf(x->from, sizeof(x->from), "%s<%s%s%.*s", own, x->peer, slash, (int)n, nic);
+}
+
 int link_open(struct link *x, char told[LINK_TOLD], struct error *err)
 {
 	const struct knobs *k = &x->job->knobs;
@@ -64,19 +73,11 @@ int link_open(struct link *x, char told[LINK_TOLD], struct error *err)
 				     .bytes = x->nic ? (uint64_t)knob(k, "bytes") : 0 };
 	char place[NET_PLACE];
 
+	name(x, "", 0); /* for holes, should the two never meet */
 	if (x->net->open(x->job->machine, &way, &x->meeting, place, err) < 0)
 		return -1;
 	snprintf(told, LINK_TOLD, "%s%s%s", x->nic ? x->nic : "", x->nic ? " " : "", place);
 	return 0;
-}
-
-/* What figures are called; n characters of `nic` name the other end's. */
-static void name(struct link *x, const char *nic, size_t n)
-{
-	const char *own = x->nic ? x->nic : "", *slash = n ? "/" : "";
-
-	snprintf(x->to, sizeof(x->to), "%s>%s%s%.*s", own, x->peer, slash, (int)n, nic);
-	snprintf(x->from, sizeof(x->from), "%s<%s%s%.*s", own, x->peer, slash, (int)n, nic);
 }
 
 int link_meet(struct link *x, const char *told, struct error *err)

@@ -23,7 +23,7 @@ struct link {
 
 /* Opens it by the step's knobs. told: for the other end. */
 int link_open(struct link *x, char told[LINK_TOLD], struct error *err);
-/* told: what the other end gave out, and it may be anything. Fills the subjects. */
+/* told: what the other end gave out, and it may be anything. Its NIC joins the subjects. */
 int link_meet(struct link *x, const char *told, struct error *err);
 void link_close(struct link *x);
 

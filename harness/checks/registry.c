@@ -7,7 +7,7 @@ extern const struct check check_inventory, check_settings, check_pcie_link, chec
 	check_disk_latency, check_disk_integrity, check_disk_health, check_gpu_inventory,
 	check_gpu_host_copy, check_gpu_p2p, check_gpu_p2p_latency, check_gpu_memory_bandwidth,
 	check_gpu_memory_stress, check_gpu_burn, check_gpu_soak, check_program;
-extern const struct check check_preflight, check_net_pair;
+extern const struct check check_preflight, check_net_pair, check_rail_pair, check_rail_ring;
 
 const struct check *const all_checks[] = {
 	&check_preflight, /* first, as it runs first */
@@ -32,6 +32,8 @@ const struct check *const all_checks[] = {
 	&check_gpu_burn,
 	&check_gpu_soak,
 	&check_net_pair,
+	&check_rail_pair,
+	&check_rail_ring,
 	&check_program,
 	NULL,
 };
