@@ -166,8 +166,9 @@ static void work_ahead(struct side *x)
 	if (meet(x) < 0)
 		return;
 	pause_until(r->start);
-	r->has_broken = x->link.net->send(x->link.meeting, &r->rate, &x->failure) < 0 ||
-			r->rate.done < r->windows;
+	r->has_broken = x->link.net->send(x->link.meeting, &r->rate, &x->failure) < 0;
+	if (!r->has_broken && r->rate.done < r->windows)
+		r->has_broken = error_set(&x->failure, "it ended early") < 0;
 	if (!r->has_broken)
 		end(x, 0);
 }
