@@ -24,7 +24,7 @@ static struct spec *load(const char *text)
 	return s;
 }
 
-/* Parts 0 to 5; the node has one H100, so a part that is not named is that one. */
+/* Parts 0 to 8; the node has one H100, so a part that is not named is that one. */
 static const char parts[] =
 	"assay: spec/1\n"
 	"name: t\n"
@@ -42,10 +42,14 @@ static const char parts[] =
 	"  display: {kind: gpu, source: s}\n"
 	"  ssd: {kind: disk, source: s, facts: {link_gen: '4', link_width: '4'}}\n"
 	"  far: {kind: gpu, source: s, facts: {link_gen_max: '7', link_width_max: '16'}}\n"
+	"  slow: {kind: nic, source: s, physics: {rate: 25 Gb/s}}\n"
+	"  fast: {kind: nic, source: s, physics: {rate: 400 Gb/s}}\n"
+	"  spare: {kind: nic, source: s}\n"
 	"nodes:\n"
 	"  n: {gpus: [{part: h100, count: 8}, {part: display, count: 1}], disks: [{part: ssd, "
 	"count: "
-	"1}]}\n";
+	"1}],\n"
+	"    nics: [{part: spare, count: 1}, {part: slow, count: 2}, {part: fast, count: 1}]}\n";
 
 static const struct {
 	const char *formula;
@@ -73,6 +77,11 @@ static const struct {
 	{ "gpu_fp16", 4, -1, "" }, /* no GPU at all */
 	{ "disk", 4, 4 * 1.969e9, "PCIe gen 4 x4 = 7.88 GB/s" },
 	{ "disk", -1, 4 * 1.969e9, "PCIe gen 4 x4 = 7.88 GB/s" },
+	{ "nic", 6, 25e9 / 8, "rate of part slow / 8 = 3.12 GB/s" },
+	{ "nic", 7, 50e9, "rate of part fast / 8 = 50.00 GB/s" },
+	{ "nic", -1, 50e9, "rate of part fast / 8 = 50.00 GB/s" }, /* the fastest */
+	{ "nic", 8, -1, "" },
+	{ "nic", 0, -1, "" }, /* no NIC */
 	{ "whole", -1, 1, "a share of what is possible = 100%" },
 	{ "memory", -1, -1, "" },
 	{ "flops", -1, -1, "" },
