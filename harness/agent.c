@@ -1,17 +1,17 @@
 /*
  * agent.c - one process a node: orders in, children, stamped lines out.
  *
- * Sent lines are kept for a while, for the way to the controller may damage them, and are sent once
- * more when it asks. An agent that hears nothing for SILENT_SECONDS takes the controller for dead:
- * it stops its steps and leaves, so no crash and no cut cable leaves a node under load.
+ * An agent that hears nothing for SILENT_SECONDS takes the controller for dead: it stops its steps
+ * and leaves, so no crash and no cut cable leaves a node under load.
  *
  * A child's lines are taken apart and put together again, never passed on: only data, fact and note
  * get through, with this node's name and that child's step on them, whatever the child wrote there.
  */
 #include "harness/agent.h"
 
-#include "harness/child.h"
-#include "harness/event.h"
+#include "harness/outbox.h"
+#include "harness/sampler_child.h"
+#include "harness/step_end.h"
 #include "harness/version.h"
 
 #include <signal.h>
@@ -22,15 +22,9 @@
 
 enum {
 	NOTES_MOST = 200,
-	SAMPLER_NOTES = 20,
-	WHY_MOST = 400,
-	KEPT = 4096,           /* lines that can be sent again: at most 4 MB */
-	BEAT_SECONDS = 5,      /* between our own life signs */
-	SILENT_SECONDS = 20,   /* four life signs of the controller did not come */
-	DRAIN_SECONDS = 5,     /* for the last lines, once all children are gone */
-	COLLECT_SECONDS = 300, /* for the sampler to hand over what it kept */
-	QUEUE_MOST = 1 << 20,  /* bytes that wait for the controller before none are sent again */
-	SAMPLER_SECONDS = 400 * 86400,
+	BEAT_SECONDS = 5,    /* between our own life signs */
+	SILENT_SECONDS = 20, /* four life signs of the controller did not come */
+	DRAIN_SECONDS = 5,   /* for the last lines, once all children are gone */
 };
 
 struct agent;
@@ -40,13 +34,9 @@ struct running {
 	struct child_process *child;
 	char *step;
 	struct text order; /* with and run lines for the child */
-	double deadline;
-	char end_word[16], end_why[WHY_MOST + 1]; /* what the child said of its end */
-	char last_noise[WHY_MOST + 1];
-	char waits_for[80]; /* the member that a joint step waits for now */
-	int joint;          /* its input stays open for what other members share */
+	struct step_told told;
+	int joint; /* its input stays open for what other members share */
 	long lines, notes, withs;
-	int too_much; /* it was stopped because it gave more lines than there is room for */
 	struct running *next;
 };
 
@@ -54,79 +44,20 @@ struct agent {
 	const struct agent_options *options;
 	uv_loop_t *loop;
 	uv_pipe_t in, out;
-	uv_timer_t beat, drain, collect;
-	struct child_process *sampler; /* NULL: none was asked for, or it is gone */
+	uv_timer_t beat, drain;
+	struct outbox sent;
+	struct sampler_child *sampler;
 	struct lines orders;
 	struct running *list; /* waiting for its run line, or running */
-	int sampler_notes;
-	long sent;
-	char *kept[KEPT]; /* line n at n % KEPT */
-	double heard;     /* when the controller last said anything */
-	json_t *clock;    /* its last clock event, or NULL */
+	double heard;         /* when the controller last said anything */
+	json_t *clock;        /* its last clock event, or NULL */
 	int leaving;
 	char buf[16384];
 };
 
-struct sending {
-	uv_write_t write;
-	char *line;
-};
-
-static void on_sent(uv_write_t *w, int status)
-{
-	struct sending *s = w->data;
-
-	(void)status; /* a controller that went away shows as the end of our input */
-	free(s->line);
-	free(s);
-}
-
-static void send_line(struct agent *a, const char *line)
-{
-	struct sending *s = xcalloc(1, sizeof(*s));
-	uv_buf_t buf;
-
-	s->line = xstrdup(line);
-	s->write.data = s;
-	buf = uv_buf_init(s->line, (unsigned)strlen(s->line));
-	if (uv_write(&s->write, (uv_stream_t *)&a->out, &buf, 1, on_sent) < 0)
-		on_sent(&s->write, -1);
-}
-
 static void send_event(struct agent *a, json_t *object)
 {
-	struct error err;
-	char *line, **slot;
-
-	json_object_set_new(object, "at", json_string(a->options->node));
-	json_object_set_new(object, "n", json_integer(a->sent + 1));
-	line = event_line(object, &err);
-	if (!line) /* cannot be: members are bounded where they are made */
-		return;
-	a->sent++;
-	slot = &a->kept[a->sent % KEPT];
-	free(*slot);
-	*slot = line;
-	send_line(a, line);
-}
-
-/* What is no longer kept cannot come again; `first` tells the controller not to wait for it. */
-static void send_again(struct agent *a, long from)
-{
-	long first = a->sent - KEPT + 1 > 1 ? a->sent - KEPT + 1 : 1;
-
-	/* They may still be on their way: sending more of them would only make it longer. */
-	if (uv_stream_get_write_queue_size((uv_stream_t *)&a->out) > QUEUE_MOST)
-		return;
-	if (from < first && first > 1) {
-		json_t *beat = event_new(EV_BEAT);
-
-		json_object_set_new(beat, "first", json_integer(first + 1));
-		send_event(a, beat);
-		from = first + 1; /* the beat has just taken the place of the oldest line */
-	}
-	for (long n = from < 1 ? 1 : from; n <= a->sent; n++)
-		send_line(a, a->kept[n % KEPT]);
+	outbox_send(&a->sent, object);
 }
 
 static void send_note(struct running *r, const char *text)
@@ -146,14 +77,14 @@ static void send_note(struct running *r, const char *text)
 
 static void keep_end(struct running *r, const struct event *ev)
 {
-	snprintf(r->end_word, sizeof(r->end_word), "%s", event_text(ev, "word"));
-	snprintf(r->end_why, sizeof(r->end_why), "%s", event_text(ev, "why"));
+	snprintf(r->told.word, sizeof(r->told.word), "%s", event_text(ev, "word"));
+	snprintf(r->told.why, sizeof(r->told.why), "%s", event_text(ev, "why"));
 }
 
 /* A member waits for another one, or no longer; kept for the day on which it hangs there. */
 static void keep_wait(struct running *r, const struct event *ev)
 {
-	snprintf(r->waits_for, sizeof(r->waits_for), "%s", event_text(ev, "wait"));
+	snprintf(r->told.waits_for, sizeof(r->told.waits_for), "%s", event_text(ev, "wait"));
 }
 
 static void pass_share(struct running *r, const struct event *ev)
@@ -187,7 +118,7 @@ static void on_child_line(void *arg, char *line, size_t len, int cut)
 	} else if (ev.kind == EV_SHARE && r->joint) {
 		pass_share(r, &ev);
 	} else if ((ev.kind == EV_DATA || ev.kind == EV_FACT) && r->lines == STEP_LINES_MOST) {
-		r->too_much = 1;
+		r->told.too_much = 1;
 		child_stop(r->child);
 	} else if (ev.kind == EV_DATA || ev.kind == EV_FACT) {
 		json_object_del(ev.json, "c");
@@ -204,57 +135,8 @@ static void on_child_noise(void *arg, char *line, size_t len, int cut)
 
 	(void)len;
 	(void)cut;
-	snprintf(r->last_noise, sizeof(r->last_noise), "%s", line);
+	snprintf(r->told.noise, sizeof(r->told.noise), "%s", line);
 	send_note(r, line);
-}
-
-/* Where a step hung that was killed at its deadline: the reader wants to know whom to ask. */
-static const char *classify_hang(const struct running *r, const struct child_end *end, char *why,
-				 size_t room)
-{
-	if (*r->waits_for)
-		snprintf(why, room, "not done after its deadline of %.0f s: it waited for %s",
-			 r->deadline, r->waits_for);
-	else
-		snprintf(why, room, "not done after its deadline of %.0f s: it hung %s (%s)",
-			 r->deadline,
-			 end->in_kernel ? "in the kernel or a driver" : "in its own code",
-			 end->state);
-	return *r->waits_for ? "peer" : end->in_kernel ? "driver" : "tool";
-}
-
-static enum end_word classify(const struct running *r, const struct child_end *end, char *why,
-			      size_t room, const char **hang)
-{
-	int said = end_word_find(r->end_word);
-
-	*hang = NULL;
-	if (r->too_much && !end->stuck) {
-		snprintf(why, room, "it gave more than %d lines of figures and facts",
-			 STEP_LINES_MOST);
-		return END_ERROR;
-	}
-	if (end->stuck) {
-		snprintf(why, room, "SIGKILL did not end it (%s); this node takes no further steps",
-			 end->state);
-		*hang = "driver";
-		return END_STUCK;
-	}
-	if (end->timed_out) {
-		*hang = classify_hang(r, end, why, room);
-		return END_TIMEOUT;
-	}
-	if (said > END_NONE && end->exit_code == 0) {
-		snprintf(why, room, "%s", r->end_why);
-		return (enum end_word)said;
-	}
-	if (end->signal)
-		snprintf(why, room, "killed by signal %d (%s)%s%s", end->signal,
-			 strsignal(end->signal), *r->last_noise ? ": " : "", r->last_noise);
-	else
-		snprintf(why, room, "its process left with code %d without an end%s%s",
-			 end->exit_code, *r->last_noise ? ": " : "", r->last_noise);
-	return END_CRASH;
 }
 
 static void forget(struct running *r)
@@ -279,7 +161,8 @@ static void on_drained(uv_timer_t *timer)
 
 static void leave_if_done(struct agent *a)
 {
-	if (!a->leaving || a->list || a->sampler || uv_is_closing((uv_handle_t *)&a->in))
+	if (!a->leaving || a->list || sampler_child_runs(a->sampler) ||
+	    uv_is_closing((uv_handle_t *)&a->in))
 		return;
 	uv_close((uv_handle_t *)&a->in, NULL);
 	uv_timer_start(&a->drain, on_drained, DRAIN_SECONDS * 1000, 0);
@@ -292,7 +175,7 @@ static void send_end(struct running *r, enum end_word word, const char *why, con
 
 	json_object_set_new(event, "step", json_string(r->step));
 	json_object_set_new(event, "word", json_string(end_word_name(word)));
-	json_object_set_new(event, "why", event_string(why, WHY_MOST));
+	json_object_set_new(event, "why", event_string(why, STEP_WHY_MOST));
 	if (hang)
 		json_object_set_new(event, "hang", json_string(hang));
 	json_object_set_new(event, "seconds", json_real(seconds));
@@ -305,13 +188,12 @@ static void on_child_ended(void *arg, const struct child_end *end)
 {
 	struct running *r = arg;
 	struct agent *a = r->agent;
-	char why[WHY_MOST + 200];
-	const char *hang;
-	enum end_word word = classify(r, end, why, sizeof(why), &hang);
+	struct step_end how;
 
+	step_end_of(&r->told, end, &how);
 	/* A step that was stopped has no end, so that a resumed run does it again. */
-	if (!end->stopped || r->too_much)
-		send_end(r, word, why, hang, end->seconds);
+	if (!end->stopped || r->told.too_much)
+		send_end(r, how.word, how.why, how.hang, end->seconds);
 	child_free(r->child);
 	forget(r);
 	leave_if_done(a);
@@ -363,8 +245,8 @@ static void start_child(struct running *r)
 	const struct child_calls calls = { on_child_line, on_child_noise, on_child_ended, r };
 	struct error err;
 
-	r->child = child_start(r->agent->loop, argv, r->joint ? NULL : r->order.data, r->deadline,
-			       &calls, &err);
+	r->child = child_start(r->agent->loop, argv, r->joint ? NULL : r->order.data,
+			       r->told.deadline, &calls, &err);
 	if (r->child && r->joint)
 		child_send(r->child, r->order.data);
 	if (r->child)
@@ -394,7 +276,7 @@ static void take_order(struct agent *a, const struct event *ev, const char *line
 		forget(r);
 		return;
 	}
-	r->deadline = event_number(ev, "deadline");
+	r->told.deadline = event_number(ev, "deadline");
 	r->joint = json_is_true(json_object_get(ev->json, "joint"));
 	start_child(r);
 }
@@ -423,98 +305,12 @@ static void pass_on(struct agent *a, const struct event *ev)
 	free(step);
 }
 
-/* ---- telemetry ---- */
-
-static int is_telemetry(enum event_kind kind)
-{
-	return kind == EV_TELE || kind == EV_MARK || kind == EV_FULL;
-}
-
-static void say(struct agent *a, const char *text)
-{
-	json_t *note = event_new(EV_NOTE);
-
-	json_object_set_new(note, "text", event_string(text, 500));
-	send_event(a, note);
-}
-
-static void on_sample(void *arg, char *line, size_t len, int cut)
-{
-	struct agent *a = arg;
-	struct error err;
-	struct event ev;
-
-	if (cut || event_parse(line, len, &ev, &err) < 0)
-		return;
-	if (is_telemetry(ev.kind)) {
-		json_object_del(ev.json, "c");
-		send_event(a, json_incref(ev.json));
-	}
-	event_release(&ev);
-}
-
-static void on_sampler_noise(void *arg, char *line, size_t len, int cut)
-{
-	struct agent *a = arg;
-
-	(void)len;
-	(void)cut;
-	if (a->sampler_notes++ < SAMPLER_NOTES)
-		say(a, line);
-}
-
-static void on_sampler_ended(void *arg, const struct child_end *end)
-{
-	struct agent *a = arg;
-	char why[120];
-
-	child_free(a->sampler);
-	a->sampler = NULL;
-	snprintf(why, sizeof(why), "its telemetry ended: %s %d",
-		 end->signal ? "killed by signal" : "exit code",
-		 end->signal ? end->signal : end->exit_code);
-	if (!a->leaving)
-		say(a, why);
-	leave_if_done(a);
-}
-
-static void start_sampler(struct agent *a, const struct event *ev, const char *line)
-{
-	const char *const argv[] = { "/proc/self/exe", "sample", "--root", a->options->root, NULL };
-	const struct child_calls calls = { on_sample, on_sampler_noise, on_sampler_ended, a };
-	struct error err;
-
-	(void)ev;
-	(void)line;
-	if (a->sampler || a->leaving)
-		return;
-	a->sampler = child_start(a->loop, argv, NULL, SAMPLER_SECONDS, &calls, &err);
-	if (!a->sampler)
-		say(a, err.text);
-}
-
-static void on_collect_late(uv_timer_t *timer)
-{
-	struct agent *a = timer->data;
-
-	if (a->sampler)
-		child_stop(a->sampler);
-}
-
-/* Asked to leave, it hands over all that it kept; nobody would take that from a lost controller. */
-static void end_sampler(struct agent *a, int orderly)
-{
-	if (!a->sampler)
-		return;
-	if (!orderly) {
-		child_stop(a->sampler);
-		return;
-	}
-	child_send(a->sampler, "stop\n");
-	uv_timer_start(&a->collect, on_collect_late, COLLECT_SECONDS * 1000, 0);
-}
-
 /* ---- leaving ---- */
+
+static void on_sampler_ended(void *arg)
+{
+	leave_if_done(arg);
+}
 
 /* Takes no more orders and ends what runs; the loop ends with the last child. */
 static void leave(struct agent *a, int orderly)
@@ -522,7 +318,7 @@ static void leave(struct agent *a, int orderly)
 	struct running *next;
 
 	a->leaving = 1;
-	end_sampler(a, orderly);
+	sampler_child_end(a->sampler, !orderly);
 	for (struct running *r = a->list; r; r = next) {
 		next = r->next;
 		if (r->child)
@@ -543,7 +339,7 @@ static void on_stop(struct agent *a, const struct event *ev, const char *line)
 static void on_again(struct agent *a, const struct event *ev, const char *line)
 {
 	(void)line;
-	send_again(a, (long)event_whole(ev, "from"));
+	outbox_again(&a->sent, (long)event_whole(ev, "from"));
 }
 
 static void on_ping(struct agent *a, const struct event *ev, const char *line)
@@ -570,11 +366,18 @@ static void on_pass(struct agent *a, const struct event *ev, const char *line)
 	pass_on(a, ev);
 }
 
+static void on_tele(struct agent *a, const struct event *ev, const char *line)
+{
+	(void)ev;
+	(void)line;
+	sampler_child_start(a->sampler);
+}
+
 static void (*const orders[EVENT_KIND_COUNT])(struct agent *, const struct event *,
 					      const char *) = {
-	[EV_WITH] = take_order, [EV_RUN] = take_order,     [EV_STOP] = on_stop,
-	[EV_AGAIN] = on_again,  [EV_TELE] = start_sampler, [EV_PING] = on_ping,
-	[EV_CLOCK] = on_clock,  [EV_SHARE] = on_pass,      [EV_GO] = on_pass,
+	[EV_WITH] = take_order, [EV_RUN] = take_order, [EV_STOP] = on_stop,
+	[EV_AGAIN] = on_again,  [EV_TELE] = on_tele,   [EV_PING] = on_ping,
+	[EV_CLOCK] = on_clock,  [EV_SHARE] = on_pass,  [EV_GO] = on_pass,
 };
 
 /* Without "to" it is for everyone. */
@@ -603,7 +406,7 @@ static void on_order(void *arg, char *line, size_t len, int cut)
 	struct event ev;
 
 	if (cut || event_parse(line, len, &ev, &err) < 0) {
-		say(a, err.text);
+		outbox_note(&a->sent, err.text);
 		return;
 	}
 	if (orders[ev.kind] && (!a->leaving || ev.kind == EV_AGAIN) && is_for(a, &ev))
@@ -626,7 +429,7 @@ static void on_input_end(struct agent *a)
 	if (!a->leaving)
 		leave(a, 0);
 	else
-		end_sampler(a, 0);
+		sampler_child_end(a->sampler, 1);
 }
 
 static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -709,24 +512,25 @@ int agent_main(const struct agent_options *options)
 	uv_pipe_init(&loop, &a.out, 0);
 	uv_timer_init(&loop, &a.beat);
 	uv_timer_init(&loop, &a.drain);
-	uv_timer_init(&loop, &a.collect);
-	a.in.data = a.out.data = a.beat.data = a.drain.data = a.collect.data = &a;
+	a.in.data = a.out.data = a.beat.data = a.drain.data = &a;
 	a.heard = clock_now();
 	if (uv_pipe_open(&a.in, STDIN_FILENO) < 0 || uv_pipe_open(&a.out, STDOUT_FILENO) < 0)
 		return 4;
+	a.sent.node = options->node;
+	a.sent.out = (uv_stream_t *)&a.out;
+	a.sampler = sampler_child_new(&loop, options->root, &a.sent, on_sampler_ended, &a);
 	send_hello(&a);
 	/* Neither timer keeps the loop going: it ends with our input and the last child. */
 	uv_timer_start(&a.beat, on_beat, BEAT_SECONDS * 1000, BEAT_SECONDS * 1000);
 	uv_unref((uv_handle_t *)&a.beat);
 	uv_unref((uv_handle_t *)&a.drain);
-	uv_unref((uv_handle_t *)&a.collect);
 	uv_read_start((uv_stream_t *)&a.in, on_alloc, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	uv_walk(&loop, close_handle, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	lines_release(&a.orders);
-	for (int i = 0; i < KEPT; i++)
-		free(a.kept[i]);
+	sampler_child_free(a.sampler);
+	outbox_release(&a.sent);
 	json_decref(a.clock);
 	uv_loop_close(&loop);
 	return 0;
