@@ -7,6 +7,8 @@
  */
 #include "harness/control.h"
 
+#include "harness/bounds.h"
+#include "harness/gates.h"
 #include "harness/heat.h"
 #include "harness/joint.h"
 #include "harness/orders.h"
@@ -24,11 +26,6 @@ enum {
 	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
 	STOP_SECONDS = 20, /* for agents to stop their children, since the last line of telemetry */
 	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
-	/* Our disk is not a node's to fill. What honest agents send stays far below. */
-	NODE_NOTES_MOST = 1000,
-	STEP_NOTES_MOST = 250, /* an agent itself sends 200 */
-	STEP_SHARES_MOST = 1000,
-	NODE_BYTES_MOST = 64 << 20,
 };
 
 struct node {
@@ -36,13 +33,12 @@ struct node {
 	int rebooted;  /* since its steps in the journal */
 	int retired;   /* takes no further steps */
 	char why[300]; /* of that */
-	int notes;
-	long long bytes; /* of its lines in the journal */
+	struct node_sent sent;
 };
 
 struct attempt { /* at one step */
 	double started;
-	int lines, notes, shares;
+	struct step_sent sent;
 };
 
 struct run {
@@ -100,16 +96,6 @@ static const char *node_name(const struct run *r, int node)
 	return node < 0 ? "" : r->c->fleet->nodes[node].name;
 }
 
-/* Counts a note. Whether it is left out; the last one that is not says so. */
-static int is_too_much(int *count, int most, const char **text)
-{
-	if (*count >= most)
-		return 1;
-	if (++*count == most)
-		*text = "further notes are left out";
-	return 0;
-}
-
 static void write_note(struct run *r, int node, const char *text)
 {
 	json_t *event = event_new(EV_NOTE);
@@ -123,7 +109,7 @@ static void on_note(void *arg, int node, const char *text)
 {
 	struct run *r = arg;
 
-	if (node < 0 || !is_too_much(&r->nodes[node].notes, NODE_NOTES_MOST, &text))
+	if (node < 0 || !bounds_note(&r->nodes[node].sent.notes, NODE_NOTES_MOST, &text))
 		write_note(r, node, text);
 }
 
@@ -152,22 +138,21 @@ static void end_step(struct run *r, int step, enum end_word word, const char *wh
 	close_step(r, step, word, why);
 }
 
-/* Of a pair that has not begun nobody is left; a group meets without the one that is not there. */
-static void end_partners(struct run *r, int step, enum end_word word, const char *what)
+static void end_for_gates(void *arg, int step, enum end_word word, const char *why)
 {
-	const struct step *s = &r->c->plan->steps[step];
-	char why[400];
-	int others = 0, other = -1;
+	end_step(arg, step, word, why);
+}
 
-	for (int i = s->lead; i < s->lead + s->members; i++)
-		if (!schedule_is_closed(r->schedule, i)) {
-			others++;
-			other = i;
-		}
-	if (others != 1 || schedule_is_running(r->schedule, other))
-		return;
-	snprintf(why, sizeof(why), "%s, which it was to meet, %s", node_name(r, s->node), what);
-	end_step(r, other, word, why);
+static struct gates gates_of(struct run *r)
+{
+	return (struct gates){
+		.fleet = r->c->fleet,
+		.profile = r->c->profile,
+		.plan = r->c->plan,
+		.schedule = r->schedule,
+		.end = end_for_gates,
+		.arg = r,
+	};
 }
 
 /* Every open step of a node that is gone ends as lost; the rest of the fleet goes on. */
@@ -175,12 +160,13 @@ static void lose_steps(struct run *r, int node)
 {
 	int count;
 	const int *steps = schedule_of_node(r->schedule, node, &count);
+	const struct gates gates = gates_of(r);
 
 	for (int i = 0; i < count && !r->stopping; i++) {
 		if (schedule_is_closed(r->schedule, steps[i]))
 			continue;
 		end_step(r, steps[i], END_LOST, r->nodes[node].why);
-		end_partners(r, steps[i], END_LOST, "is lost");
+		gates_end_partners(&gates, steps[i], END_LOST, "is lost");
 	}
 }
 
@@ -289,66 +275,14 @@ static int extend(struct run *r, const struct judgement *j)
 	return 1;
 }
 
-/* What a node showed in this phase that keeps it out of later ones; NULL: nothing. */
-static char **find_failures(const struct run *r, const struct judgement *j)
-{
-	char **why = xcalloc((size_t)r->c->fleet->count, sizeof(*why));
-
-	for (int i = 0; i < j->count; i++) {
-		const struct finding *f = &j->items[i];
-		const struct step *s = &r->c->plan->steps[f->step];
-
-		if (s->phase != r->phase || f->recorded || why[s->node] ||
-		    (f->verdict != VERDICT_FAIL && f->verdict != VERDICT_NOT_MEASURED))
-			continue;
-		why[s->node] = xasprintf("in phase %s, %s.%s of %s is %s",
-					 r->c->profile->phases[r->phase].name, f->check, f->metric,
-					 f->subject, verdict_name(f->verdict));
-	}
-	return why;
-}
-
-/* Steps of later phases that this node takes no part in. */
-static void leave_out(struct run *r, int node, int alone_too, const char *why)
-{
-	int count;
-	const int *steps = schedule_of_node(r->schedule, node, &count);
-
-	for (int i = 0; i < count; i++) {
-		const struct step *s = &r->c->plan->steps[steps[i]];
-
-		if (s->phase <= r->phase || (s->members == 1 && !alone_too) ||
-		    schedule_is_closed(r->schedule, steps[i]))
-			continue;
-		end_step(r, steps[i], END_LEFT, why);
-		end_partners(r, steps[i], END_LEFT, "was left out");
-	}
-}
-
-static void pass_gate(struct run *r, const struct judgement *j)
-{
-	enum gate gate = r->c->profile->phases[r->phase].gate;
-	char **why = gate == GATE_OPEN ? NULL : find_failures(r, j), *first = NULL;
-
-	for (int n = 0; why && n < r->c->fleet->count; n++) {
-		if (why[n] && gate != GATE_STOP)
-			leave_out(r, n, gate == GATE_LEAVE, why[n]);
-		first = first ? first : why[n];
-	}
-	for (int n = 0; first && gate == GATE_STOP && n < r->c->fleet->count; n++)
-		leave_out(r, n, 1, first);
-	for (int n = 0; why && n < r->c->fleet->count; n++)
-		free(why[n]);
-	free(why);
-}
-
 /* A phase without open steps is judged: repeats keep it open, else the gate is passed. */
 static void next_phase(struct run *r)
 {
 	struct judgement *j = judge(r->c->spec, r->c->fleet, r->c->plan, r->c->results);
+	const struct gates gates = gates_of(r);
 
 	if (!extend(r, j)) {
-		pass_gate(r, j);
+		gates_pass(&gates, r->phase, j);
 		r->phase++;
 		if (r->phase < r->c->profile->phase_count)
 			schedule_open(r->schedule, r->phase, clock_now());
@@ -470,19 +404,9 @@ static int running_step(const struct run *r, int node, const char *id)
 /* A node is lost that sends without end, for it would fill our disk. */
 static int is_flood(struct run *r, int node, int step, const struct event *ev, size_t len)
 {
-	struct attempt none = { 0 }, *a = step < 0 ? &none : &r->attempts[step];
-	const char *what = NULL;
+	struct step_sent *of_step = step < 0 ? NULL : &r->attempts[step].sent;
+	const char *what = bounds_count(&r->nodes[node].sent, of_step, ev, len);
 
-	a->lines += ev->kind == EV_DATA || ev->kind == EV_FACT;
-	a->shares += ev->kind == EV_SHARE;
-	if (ev->kind != EV_SHARE)
-		r->nodes[node].bytes += (long long)len;
-	if (a->lines > STEP_LINES_MOST)
-		what = "its agent sends figures of one step without end";
-	else if (a->shares > STEP_SHARES_MOST)
-		what = "its agent sends texts to other members without end";
-	else if (r->nodes[node].bytes > NODE_BYTES_MOST)
-		what = "its agent sends lines without end";
 	if (what)
 		reach_lose(r->reach, node, what);
 	return what != NULL;
@@ -503,10 +427,10 @@ static void take_note(struct run *r, int node, int step, const struct event *ev,
 		      size_t len)
 {
 	int step_most = step >= 0;
-	int *count = step_most ? &r->attempts[step].notes : &r->nodes[node].notes;
+	int *count = step_most ? &r->attempts[step].sent.notes : &r->nodes[node].sent.notes;
 	const char *text = NULL;
 
-	if (is_too_much(count, step_most ? STEP_NOTES_MOST : NODE_NOTES_MOST, &text))
+	if (bounds_note(count, step_most ? STEP_NOTES_MOST : NODE_NOTES_MOST, &text))
 		return;
 	if (!text)
 		keep_line(r, ev, line, len);
