@@ -10,7 +10,6 @@
 #include "kernels/nvml.h"
 #endif
 
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,24 +33,6 @@ static int number_in(const struct machine *m, double *value, const char *folder,
 	return found;
 }
 
-/* Calls fn for each path below the root that matches, without the root in front. */
-static int each_match(const struct sink *s, const char *pattern,
-		      void (*fn)(const struct sink *, const char *path))
-{
-	char *full = machine_path(s->m, "%s", pattern);
-	glob_t found;
-	int count = 0;
-
-	if (glob(full, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			fn(s, found.gl_pathv[i] + strlen(s->m->root));
-		count = (int)found.gl_pathc;
-		globfree(&found);
-	}
-	free(full);
-	return count;
-}
-
 static void file_counter(const struct sink *s, const char *part, const char *name,
 			 const char *folder, const char *file)
 {
@@ -63,8 +44,9 @@ static void file_counter(const struct sink *s, const char *part, const char *nam
 
 /* ---- memory controllers (Documentation/admin-guide/RAS) ------------------------------------ */
 
-static void edac_dimm(const struct sink *s, const char *folder)
+static void edac_dimm(void *arg, const char *folder)
 {
+	const struct sink *s = arg;
 	char *label = machine_line(s->m, "%s/dimm_label", folder);
 	char *part = xasprintf("dimm:%s", label && *label ? label : strrchr(folder, '/') + 1);
 
@@ -76,12 +58,14 @@ static void edac_dimm(const struct sink *s, const char *folder)
 
 /* Errors that the controller could not give to a module count here, or all where it knows no
  * modules. */
-static void edac_controller(const struct sink *s, const char *folder)
+static void edac_controller(void *arg, const char *folder)
 {
+	const struct sink *s = arg;
 	char *dimms = xasprintf("%s/dimm[0-9]*", folder),
 	     *ranks = xasprintf("%s/rank[0-9]*", folder);
 	char *part = xasprintf("memory:%s", strrchr(folder, '/') + 1);
-	int known = each_match(s, dimms, edac_dimm) + each_match(s, ranks, edac_dimm);
+	int known = machine_each(s->m, dimms, edac_dimm, arg) +
+		    machine_each(s->m, ranks, edac_dimm, arg);
 
 	file_counter(s, part, "edac_ce", folder, known ? "ce_noinfo_count" : "ce_count");
 	file_counter(s, part, "edac_ue", folder, known ? "ue_noinfo_count" : "ue_count");
@@ -191,12 +175,12 @@ static void aer_counters(const struct sink *s, const struct pci_part *part)
 
 int machine_counters(struct machine *m, counter_fn *put, void *arg, struct error *err)
 {
-	const struct sink s = { .m = m, .put = put, .arg = arg };
+	struct sink s = { .m = m, .put = put, .arg = arg };
 	hwloc_obj_t socket = NULL;
 	struct pci_parts parts;
 	int failed = pci_parts_list(m, &parts, err);
 
-	each_match(&s, "/sys/devices/system/edac/mc/mc[0-9]*", edac_controller);
+	machine_each(m, "/sys/devices/system/edac/mc/mc[0-9]*", edac_controller, &s);
 	machine_checks(&s);
 	while ((socket = hwloc_get_next_obj_by_type(m->topology, HWLOC_OBJ_PACKAGE, socket)))
 		socket_throttles(&s, socket);

@@ -11,7 +11,6 @@
 #endif
 
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,14 +52,12 @@ static char *model_of(const struct facts *f, const struct pci_part *part)
  * it. */
 static char *first_below(const struct machine *m, const char *address, const char *pattern)
 {
-	char *full = machine_path(m, PCI_DEVICES "/%s/%s", address, pattern), *name = NULL;
+	char *name = NULL;
 	glob_t found;
 
-	if (glob(full, 0, NULL, &found) == 0) {
+	if (machine_glob(m, &found, PCI_DEVICES "/%s/%s", address, pattern) == 0)
 		name = xstrdup(strrchr(found.gl_pathv[0], '/') + 1);
-		globfree(&found);
-	}
-	free(full);
+	globfree(&found);
 	return name;
 }
 
@@ -297,21 +294,19 @@ static void netdev_facts(const struct facts *f, const struct pci_part *part, con
  */
 static char *rdma_over(const struct facts *f, const char *netdev)
 {
-	char *pattern = machine_path(f->m, "/sys/class/infiniband/*/parent"), *name = NULL;
+	char *name = NULL;
 	glob_t found;
 
-	if (glob(pattern, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc && !name; i++) {
-			char *path = found.gl_pathv[i], *parent = file_line(path);
+	machine_glob(f->m, &found, "/sys/class/infiniband/*/parent");
+	for (size_t i = 0; i < found.gl_pathc && !name; i++) {
+		char *path = found.gl_pathv[i], *parent = machine_line(f->m, "%s", path);
 
-			*strrchr(path, '/') = '\0';
-			if (parent && !strcmp(parent, netdev))
-				name = xstrdup(strrchr(path, '/') + 1);
-			free(parent);
-		}
-		globfree(&found);
+		*strrchr(path, '/') = '\0';
+		if (parent && !strcmp(parent, netdev))
+			name = xstrdup(strrchr(path, '/') + 1);
+		free(parent);
 	}
-	free(pattern);
+	globfree(&found);
 	return name;
 }
 

@@ -10,7 +10,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,16 +203,13 @@ static void firmware_facts(const struct facts *f)
 
 static void bmc_facts(const struct facts *f)
 {
-	char *pattern = machine_path(f->m, "/sys/devices/platform/ipmi_bmc.*/firmware_revision");
 	glob_t found;
 
-	if (glob(pattern, 0, NULL, &found) == 0) {
-		fact_file(f, "", "bmc", found.gl_pathv[0] + strlen(f->m->root));
-		globfree(&found);
-	} else {
+	if (machine_glob(f->m, &found, "/sys/devices/platform/ipmi_bmc.*/firmware_revision") == 0)
+		fact_file(f, "", "bmc", found.gl_pathv[0]);
+	else
 		fact_hole(f, "", "bmc", "no BMC that the kernel knows of (is ipmi_si loaded?)");
-	}
-	free(pattern);
+	globfree(&found);
 }
 
 /* ---- software ------------------------------------------------------------------------------ */

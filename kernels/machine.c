@@ -19,62 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_MOST = 4 << 20 };
 enum { SECTOR = 512 }; /* /sys/block/X/size counts these whatever the disk's own sectors are */
-
-char *machine_path(const struct machine *m, const char *fmt, ...)
-{
-	char *tail = NULL, *path;
-	va_list args;
-
-	va_start(args, fmt);
-	if (vasprintf(&tail, fmt, args) < 0)
-		BUG("cannot format the path %s", fmt);
-	va_end(args);
-	path = xasprintf("%s%s", m->root, tail);
-	free(tail);
-	return path;
-}
-
-char *machine_line(const struct machine *m, const char *fmt, ...)
-{
-	char *tail = NULL, *path, *line;
-	va_list args;
-	int code;
-
-	va_start(args, fmt);
-	if (vasprintf(&tail, fmt, args) < 0)
-		BUG("cannot format the path %s", fmt);
-	va_end(args);
-	path = xasprintf("%s%s", m->root, tail);
-	line = file_line(path);
-	code = errno;
-	free(path);
-	free(tail);
-	errno = code;
-	return line;
-}
-
-char *machine_text(const struct machine *m, const char *path, size_t *len)
-{
-	char *full = machine_path(m, "%s", path), *data;
-	struct error ignored;
-	int code;
-
-	errno = 0;
-	data = file_read(full, FILE_MOST, len, &ignored);
-	code = errno ? errno : EFBIG;
-	free(full);
-	errno = code;
-	return data;
-}
-
-const char *next_line(const char *line)
-{
-	const char *end = strchr(line, '\n');
-
-	return end ? end + 1 : NULL;
-}
 
 const struct host_numa *machine_numa(const struct machine *m, int id)
 {

@@ -6,7 +6,9 @@
 
 #include "kernels/kernels.h"
 
+#include <glob.h>
 #include <hwloc.h>
+#include <stdarg.h>
 
 struct machine {
 	char *root; /* "" or a folder without a slash at its end */
@@ -20,8 +22,17 @@ struct machine {
 
 /* root + a formatted absolute path ("/sys/..."); the caller frees it. */
 char *machine_path(const struct machine *m, const char *fmt, ...) PRINTF(2, 3);
+char *machine_vpath(const struct machine *m, const char *fmt, va_list args);
 /* First line of such a file, or NULL with errno; the caller frees it. */
 char *machine_line(const struct machine *m, const char *fmt, ...) PRINTF(2, 3);
+/*
+ * The paths that match a formatted pattern, in order, without the root in front; the caller calls
+ * globfree(). 0, or what glob() returns: then *found is empty and need not, but may be freed.
+ */
+int machine_glob(const struct machine *m, glob_t *found, const char *fmt, ...) PRINTF(3, 4);
+/* Calls fn with each path that matches, without the root in front. How many. */
+int machine_each(const struct machine *m, const char *pattern,
+		 void (*fn)(void *arg, const char *path), void *arg);
 /* The numa of this id, or NULL. */
 const struct host_numa *machine_numa(const struct machine *m, int id);
 

@@ -8,7 +8,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,17 +121,16 @@ static void resolve(const struct machine *m, const char *path, int skip, char ou
 /* A multipath NVMe disk hangs on a virtual subsystem, whose controllers are links beside it. */
 static void disk_address(const struct machine *m, const char *device, char out[16])
 {
-	char *path = xasprintf("/sys/block/%s/device", device), *pattern;
+	char *path = xasprintf("/sys/block/%s/device", device);
 	glob_t found;
 
 	resolve(m, path, 0, out);
-	pattern = machine_path(m, "%s/nvme*", path);
-	if (!*out && glob(pattern, 0, NULL, &found) == 0) {
+	if (!*out) {
+		machine_glob(m, &found, "%s/nvme*", path);
 		for (size_t i = 0; i < found.gl_pathc && !*out; i++)
-			resolve(m, found.gl_pathv[i] + strlen(m->root), 0, out);
+			resolve(m, found.gl_pathv[i], 0, out);
 		globfree(&found);
 	}
-	free(pattern);
 	free(path);
 }
 
@@ -372,28 +370,25 @@ static int acs_of(const struct machine *m, const char *address, struct text *on,
 int pci_acs(struct machine *m, char **value, struct error *err)
 {
 	enum { BRIDGE = 0x0604 };
-	char *pattern = machine_path(m, PCI_DEVICES "/*");
 	glob_t found;
 	struct text on;
 	int bridges = 0, failed = 0;
 
 	text_init(&on);
-	if (glob(pattern, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc && !failed; i++) {
-			const char *address = strrchr(found.gl_pathv[i], '/') + 1;
+	machine_glob(m, &found, PCI_DEVICES "/*");
+	for (size_t i = 0; i < found.gl_pathc && !failed; i++) {
+		const char *address = strrchr(found.gl_pathv[i], '/') + 1;
 
-			if (hex_file(m, address, "class") >> 8 != BRIDGE)
-				continue;
-			bridges++;
-			failed = acs_of(m, address, &on, err);
-		}
-		globfree(&found);
+		if (hex_file(m, address, "class") >> 8 != BRIDGE)
+			continue;
+		bridges++;
+		failed = acs_of(m, address, &on, err);
 	}
+	globfree(&found);
 	if (!failed)
 		*value = on.len    ? xasprintf("on: %s", on.data)
 			 : bridges ? xstrdup("off")
 				   : xstrdup("absent");
 	text_release(&on);
-	free(pattern);
 	return failed;
 }

@@ -66,8 +66,6 @@ int source_watch_same(struct source *s, const char *part, const struct sample_se
 int source_due(const struct source *s, long *due, int every);
 void source_tell(struct source *s, const char *part, const char *what, const char *fmt, ...)
 	PRINTF(4, 5);
-/* Calls fn for each path below the root that matches, without the root in front. How many. */
-int source_each(struct source *s, const char *pattern, void (*fn)(struct source *, const char *));
 /* The part at a PCI address, NULL if there is none. */
 const struct pci_part *source_part_at(const struct source *s, const char *address);
 /* The part whose PCI device a path of sysfs lies below; NULL if there is none. */

@@ -82,8 +82,9 @@ static void watch_clock(struct source *s, hwloc_obj_t socket, const char *part)
 }
 
 /* "package-1" or "package-1-die-0" (Documentation/power/powercap); others are parts of these. */
-static void watch_energy(struct source *s, const char *folder)
+static void watch_energy(void *arg, const char *folder)
 {
+	struct source *s = arg;
 	static const struct sample_series joules = {
 		.name = "energy_j", .kind = SERIES_FLOW, .unit = 1, .moved = 10
 	};
@@ -117,7 +118,7 @@ static void cpu_open(struct source *s)
 		watch_throttling(s, socket, part);
 		watch_clock(s, socket, part);
 	}
-	source_each(s, "/sys/class/powercap/intel-rapl:*", watch_energy);
+	machine_each(s->m, "/sys/class/powercap/intel-rapl:*", watch_energy, s);
 }
 
 static void cpu_read(struct source *s)

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -95,17 +94,6 @@ static int watch_path(struct source *s, int series, const struct reading *how, c
 	return 0;
 }
 
-static char *format_path(const struct source *s, const char *fmt, va_list args)
-{
-	char *tail = NULL, *path;
-
-	if (vasprintf(&tail, fmt, args) < 0)
-		BUG("cannot format the path %s", fmt);
-	path = xasprintf("%s%s", s->m->root, tail);
-	free(tail);
-	return path;
-}
-
 int source_watch(struct source *s, const char *part, const struct sample_series *like,
 		 const struct reading *how, const char *fmt, ...)
 {
@@ -113,7 +101,7 @@ int source_watch(struct source *s, const char *part, const struct sample_series 
 	char *path;
 
 	va_start(args, fmt);
-	path = format_path(s, fmt, args);
+	path = machine_vpath(s->m, fmt, args);
 	va_end(args);
 	if (watch_path(s, s->count, how, path) < 0)
 		return -1;
@@ -126,7 +114,7 @@ int source_watch_too(struct source *s, int series, const struct reading *how, co
 	char *path;
 
 	va_start(args, fmt);
-	path = format_path(s, fmt, args);
+	path = machine_vpath(s->m, fmt, args);
 	va_end(args);
 	return watch_path(s, series, how, path);
 }
@@ -163,22 +151,6 @@ int source_due(const struct source *s, long *due, int every)
 }
 
 /* ---- finding ------------------------------------------------------------------------------- */
-
-int source_each(struct source *s, const char *pattern, void (*fn)(struct source *, const char *))
-{
-	char *full = machine_path(s->m, "%s", pattern);
-	glob_t found;
-	int count = 0;
-
-	if (glob(full, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			fn(s, found.gl_pathv[i] + strlen(s->m->root));
-		count = (int)found.gl_pathc;
-		globfree(&found);
-	}
-	free(full);
-	return count;
-}
 
 const struct pci_part *source_part_at(const struct source *s, const char *address)
 {

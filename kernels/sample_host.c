@@ -23,8 +23,9 @@ static const struct sample_series edac_ce = { .name = "edac_ce", .kind = SERIES_
 static const struct sample_series edac_ue = { .name = "edac_ue", .kind = SERIES_ERRORS, .unit = 1 };
 static const struct reading plain = { 0 };
 
-static void watch_module(struct source *s, const char *folder)
+static void watch_module(void *arg, const char *folder)
 {
+	struct source *s = arg;
 	char *label = machine_line(s->m, "%s/dimm_label", folder);
 	char *part = xasprintf("dimm:%s", label && *label ? label : strrchr(folder, '/') + 1);
 
@@ -35,12 +36,14 @@ static void watch_module(struct source *s, const char *folder)
 }
 
 /* What the controller could not give to a module, or all where it knows no modules. */
-static void watch_controller(struct source *s, const char *folder)
+static void watch_controller(void *arg, const char *folder)
 {
+	struct source *s = arg;
 	char *dimms = xasprintf("%s/dimm[0-9]*", folder);
 	char *ranks = xasprintf("%s/rank[0-9]*", folder);
 	char *part = xasprintf("memory:%s", strrchr(folder, '/') + 1);
-	int known = source_each(s, dimms, watch_module) + source_each(s, ranks, watch_module);
+	int known = machine_each(s->m, dimms, watch_module, s) +
+		    machine_each(s->m, ranks, watch_module, s);
 
 	source_watch(s, part, &edac_ce, &plain, "%s/%s", folder,
 		     known ? "ce_noinfo_count" : "ce_count");
@@ -110,7 +113,7 @@ static void host_open(struct source *s)
 	struct host_state *x = xcalloc(1, sizeof(*x));
 
 	s->own = x;
-	source_each(s, "/sys/devices/system/edac/mc/mc[0-9]*", watch_controller);
+	machine_each(s->m, "/sys/devices/system/edac/mc/mc[0-9]*", watch_controller, s);
 	watch_memory(s);
 	x->machine_checks = isfinite(machine_checks(s)) ? source_add(s, "", &checks) : -1;
 }

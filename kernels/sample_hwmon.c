@@ -138,8 +138,9 @@ static void watch_sensor(struct source *s, const char *folder, const char *file,
 	free(label);
 }
 
-static void watch_chip(struct source *s, const char *folder)
+static void watch_chip(void *arg, const char *folder)
 {
+	struct source *s = arg;
 	char *name = machine_line(s->m, "%s/name", folder), chip[32], file[40];
 
 	plain_word(chip, sizeof(chip), name ? name : "");
@@ -159,7 +160,7 @@ static void watch_chip(struct source *s, const char *folder)
 
 static void hwmon_open(struct source *s)
 {
-	source_each(s, "/sys/class/hwmon/hwmon[0-9]*", watch_chip);
+	machine_each(s->m, "/sys/class/hwmon/hwmon[0-9]*", watch_chip, s);
 }
 
 const struct source_kind sample_hwmon = {

@@ -112,13 +112,17 @@ static int index_of(struct source *s, const char *folder)
 	return part ? ++seen[part - s->parts->items] : 0;
 }
 
-static void watch_interface(struct source *s, const char *folder)
+static void watch_interface(void *arg, const char *folder)
 {
+	struct source *s = arg;
+
 	watch_rows(s, folder, index_of(s, folder), interface, ARRAY_SIZE(interface));
 }
 
-static void watch_port(struct source *s, const char *folder)
+static void watch_port(void *arg, const char *folder)
 {
+	struct source *s = arg;
+
 	watch_rows(s, folder, index_of(s, folder), port, ARRAY_SIZE(port));
 }
 
@@ -127,9 +131,9 @@ static void net_open(struct source *s)
 	size_t parts = (size_t)s->parts->count;
 
 	s->own = xcalloc(parts + 1, sizeof(int));
-	source_each(s, PCI_DEVICES "/*/net/*", watch_interface);
+	machine_each(s->m, PCI_DEVICES "/*/net/*", watch_interface, s);
 	memset(s->own, 0, parts * sizeof(int));
-	source_each(s, PCI_DEVICES "/*/infiniband/*/ports/*", watch_port);
+	machine_each(s->m, PCI_DEVICES "/*/infiniband/*/ports/*", watch_port, s);
 }
 
 static void net_close(struct source *s)

@@ -8,7 +8,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,32 +169,19 @@ static void tally_release(struct tally *t)
 	free(t->items);
 }
 
-/* The root itself may hold characters that glob takes for patterns. */
-static char *pattern_of(const struct machine *m, const char *path)
-{
-	struct text t;
-
-	text_init(&t);
-	for (const char *at = m->root; *at; at++)
-		text_addf(&t, "%s%c", strchr("*?[\\", *at) ? "\\" : "", *at);
-	text_add(&t, path);
-	return t.data;
-}
-
 static int read_glob(struct machine *m, const char *path, char **value, struct error *err)
 {
-	char *pattern = pattern_of(m, path), *one;
+	char *one;
 	struct tally tally = { 0 };
 	glob_t found;
-	int code = glob(pattern, 0, NULL, &found), failed = 0;
+	int code = machine_glob(m, &found, "%s", path), failed = 0;
 
-	free(pattern);
 	if (code == GLOB_NOMATCH)
 		return take(value, xstrdup("absent"));
 	if (code)
 		return error_set(err, "cannot list %s", path);
 	for (size_t i = 0; i < found.gl_pathc && !failed; i++) {
-		failed = read_path(m, found.gl_pathv[i] + strlen(m->root), &one, err);
+		failed = read_path(m, found.gl_pathv[i], &one, err);
 		if (!failed)
 			tally_add(&tally, one);
 	}
@@ -467,17 +453,16 @@ static int read_kernel(struct machine *m, const char *name, char **value, struct
 /* "passthrough" is what GPUDirect wants: devices are translated only when handed to a guest. */
 static int read_iommu(struct machine *m, const char *name, char **value, struct error *err)
 {
-	char *pattern = pattern_of(m, "/sys/class/iommu/*"), *words[2] = { NULL, NULL };
+	char *words[2] = { NULL, NULL };
 	glob_t found;
-	int code = glob(pattern, 0, NULL, &found), passthrough;
+	int code = machine_glob(m, &found, "/sys/class/iommu/*"), passthrough;
 
 	(void)name;
-	free(pattern);
+	globfree(&found);
 	if (code == GLOB_NOMATCH)
 		return take(value, xstrdup("off"));
 	if (code)
 		return error_set(err, "cannot list /sys/class/iommu");
-	globfree(&found);
 	if (read_cmdline(m, "iommu", &words[0], err) < 0)
 		return -1;
 	if (read_cmdline(m, "iommu.passthrough", &words[1], err) < 0) {

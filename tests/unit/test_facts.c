@@ -349,6 +349,23 @@ static void tells_counters(void **state)
 	}
 }
 
+/* A folder is no pattern: with brackets in its name a recorded machine would look empty. */
+static void takes_any_name_for_a_folder(void **state)
+{
+	struct fixture *fx = *state;
+	char plain[64], odd[64];
+	int count;
+
+	read_counters(fx, "hgx");
+	count = fx->told.count;
+	snprintf(plain, sizeof(plain), "%s/hgx", fx->folder);
+	snprintf(odd, sizeof(odd), "%s/of [may] *?", fx->folder);
+	assert_int_equal(rename(plain, odd), 0);
+	read_counters(fx, "of [may] *?");
+	assert_int_equal(rename(odd, plain), 0);
+	assert_int_equal(fx->told.count, count);
+}
+
 /* No controller, no throttling files, no machine checks: nothing may look like a counter of zero.
  */
 static void keeps_absent_counters_absent(void **state)
@@ -416,6 +433,7 @@ int main(void)
 		cmocka_unit_test(heeds_cgroup_limits),
 		cmocka_unit_test(refuses_what_is_no_machine),
 		cmocka_unit_test(tells_counters),
+		cmocka_unit_test(takes_any_name_for_a_folder),
 		cmocka_unit_test(keeps_absent_counters_absent),
 		cmocka_unit_test(tells_links),
 	};
