@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every planted trouble of a GPU is found, named and classified, and the other GPUs go on.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/gpu_lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/gpu_lib.sh" || exit 1
 need python3
 
 gpu_profile profile.yaml "pcie_link: {seconds: 0.1s}" "gpu_host_copy: {bytes: 256 KiB, copies: 2, samples: 6, curve: 0}" \

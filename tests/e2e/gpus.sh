@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # GPU nodes on doubles of the driver: an HGX H100 and a DGX Station A100, all good.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/gpu_lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/gpu_lib.sh" || exit 1
 need python3
 
 # Rates of the doubles are those of real machines; times are virtual and tiny, so that CPUs can follow.

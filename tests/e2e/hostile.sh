@@ -36,10 +36,6 @@ export ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0:${ASAN_OPTIONS:-}
 } | spec spec.yaml
 profile profile.yaml 0 one:slow two:good
 
-verdicts_of() {
-	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
-}
-
 strip() { # what was the spec given as is not what it is in the folder
 	sed -i 's/"file": "[^"]*"/"file": ""/; s/"line": [0-9]*/"line": 0/' "$@"
 }

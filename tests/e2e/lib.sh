@@ -62,7 +62,7 @@ note() {
 
 bad() {
 	local i=1
-	while [[ ${BASH_SOURCE[i]} == */lib.sh ]]; do i=$((i + 1)); done
+	while [[ ${BASH_SOURCE[i]} == *lib.sh ]]; do i=$((i + 1)); done
 	failures=$((failures + 1))
 	echo "FAILED (line ${BASH_LINENO[i - 1]}): $*"
 	echo "  after: ${shown:-}" | cut -c1-300
@@ -191,6 +191,11 @@ run() {
 # json FILE EXPRESSION: value of a Python expression over the object j.
 json() {
 	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+}
+
+# verdicts_of RUN NODE: of its findings, in their order
+verdicts_of() {
+	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
 }
 
 need_root() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Four nodes of a real Slurm on loopback, and every way in which one of them, or Slurm itself, can refuse or leave.
 . "$(dirname "$0")/lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/fakes_lib.sh" || exit 1
 . "$ASSAY_SOURCE/tests/lab/slurm.sh" || exit 1
 lab_start
 program=$(public_copy)
@@ -25,10 +26,6 @@ by_itself() {
 	[ ! -e "$folder/journal.jsonl" ] || sane "$folder/journal.jsonl"
 	check "no job is left" within 20 lab_no_jobs
 	check "Slurm has no job left" within 20 bash -c '[ -z "$(squeue -h)" ]'
-}
-
-verdicts_of() {
-	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
 }
 
 # ---- all is well -----------------------------------------------------------------------------------
@@ -116,31 +113,11 @@ expect 3 env PATH="$work/bin" "${base[@]}" --hosts n1 --only good -o nosrun2
 says "srun is not installed here"
 
 # ---- agents that misbehave ---------------------------------------------------------------------------
-cat >fake <<'SH'
-#!/bin/sh
-case $(cat "$0.kind") in
-banner) yes 'Welcome. Have a nice day.' | head -50; exec "$0.real" "$@" ;;
-version) cat "$0.hello"; exec cat >/dev/null ;;
-rubbish) head -c 3000000 /dev/urandom; yes '{"e":"data","at":"n1","step":"one/good/n1"}' | head -5000; exec "$0.real" "$@" ;;
-silent) exec sleep 600 ;;
-esac
-SH
-chmod 755 fake
-cp "$program" fake.real
-printf '{"e":"hello"}\n' >fake.hello
-journal_edit fake.hello 'lines = [seal({"e": "hello", "version": "99.9", "commit": "x", "pid": 1, "t": 1.0, "at": "n1", "n": 1})]'
-echo version >fake.kind
-remote="$work/fake" by_itself 3 version n1 --only good
-says "its agent is version 99.9"
-echo banner >fake.kind
-remote="$work/fake" by_itself 0 banner n1 --only good
-check "the banner is noted once" test "$(grep -c 'a banner?' banner/journal.jsonl)" = 1
-echo rubbish >fake.kind
-remote="$work/fake" by_itself 0 rubbish n1 --only good
-check "rubbish fills nothing" test "$(stat -c %s rubbish/journal.jsonl)" -lt 100000
-echo silent >fake.kind
-LIMIT=150 remote="$work/fake" by_itself 3 silent n1 --only good
-says "no agent answered"
+on_n1() {
+	by_itself "$1" "$2" n1 --only good
+}
+make_fakes "$program"
+meet_fakes 150
 
 # names that look like options or commands are none
 for name in '-w' 'n1;touch_x' '$(touch_x)' 'n1 n2'; do

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Several nodes through real sshd processes on loopback, and every way a node can refuse or leave.
 . "$(dirname "$0")/lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/fakes_lib.sh" || exit 1
 need python3 ssh sshd ssh-keygen
 need_root
 port=$((20000 + RANDOM % 20000))
@@ -75,11 +76,6 @@ over() {
 	[ ! -e "$folder/journal.jsonl" ] || sane "$folder/journal.jsonl"
 }
 
-# verdict_of RUN NODE: words of its findings
-verdicts_of() {
-	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
-}
-
 over 0 all 'n[1-8]'
 says ACCEPTED
 check "each node gave its figures" test "$(verdicts_of all n8)" = "pass pass"
@@ -140,36 +136,12 @@ remote=/nowhere/assay over 0 push2 n1 --only good --push
 expect 0 "$ASSAY" resume push2
 
 # ---- nodes that misbehave ------------------------------------------------------------------------
-# An agent of another version, one that talks rubbish, one that speaks for another node, a noisy login.
-cat >fake <<'END'
-#!/bin/sh
-case $(cat "$0.kind") in
-banner) yes 'Welcome to n1. Have a nice day.' | head -50; exec "$0.real" "$@" ;;
-version) cat "$0.hello"; exec cat >/dev/null ;;
-rubbish) head -c 3000000 /dev/urandom; yes '{"e":"data","at":"n1","step":"one/good/n1"}' | head -5000; exec "$0.real" "$@" ;;
-endless) tr '\0' x </dev/zero ;;
-silent) sleep 600 ;;
-esac
-END
-chmod 755 fake
-cp "$program" fake.real
-
-printf '{"e":"hello"}\n' >fake.hello
-journal_edit fake.hello 'lines = [seal({"e": "hello", "version": "99.9", "commit": "x", "pid": 1, "t": 1.0, "at": "n1", "n": 1})]'
-echo version >fake.kind
-remote="$work/fake" over 3 version n1 --only good
-says "its agent is version 99.9"
-echo banner >fake.kind
-remote="$work/fake" over 0 banner n1 --only good
-check "the banner is noted once" test "$(grep -c 'a banner?' banner/journal.jsonl)" = 1
-echo rubbish >fake.kind
-remote="$work/fake" over 0 rubbish n1 --only good
-check "rubbish fills nothing" test "$(stat -c %s rubbish/journal.jsonl)" -lt 100000
-echo endless >fake.kind
-LIMIT=60 remote="$work/fake" over 3 endless n1 --only good
-says "no agent answered"
-echo silent >fake.kind
-LIMIT=60 remote="$work/fake" over 3 silent n1 --only good
+on_n1() {
+	over "$1" "$2" n1 --only good
+}
+make_fakes "$program"
+meet_fakes 60
+LIMIT=60 fake endless 3
 says "no agent answered"
 
 # ---- nodes that leave in the middle ----------------------------------------------------------------

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The sampler on a recorded machine: seconds, marks, what it keeps, and its end.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/telemetry_lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/telemetry_lib.sh" || exit 1
 need python3
 
 sh "$ASSAY_SOURCE/tests/machines/make.sh" "$work/machines" hgx-good >/dev/null

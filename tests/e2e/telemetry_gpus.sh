@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What the sampler hears of GPUs from NVML, here a double.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/gpu_lib.sh"
-. "$(dirname "$0")/telemetry_lib.sh"
+. "$ASSAY_SOURCE/tests/e2e/gpu_lib.sh" || exit 1
+. "$ASSAY_SOURCE/tests/e2e/telemetry_lib.sh" || exit 1
 need python3
 
 # sampled FILE: three seconds of the machine.
