@@ -22,8 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARGS_MOST = 256, STEPS_MOST = 16 };
-
 static const struct param params[] = {
 	{ "argv", "", "the program and its arguments, one a line; from the spec", 1 },
 	{ "exit", "", "codes that mean that it ran; from the spec", 1 },
@@ -41,16 +39,38 @@ static double seconds(const struct knobs *k)
 	return knob(k, "timeout");
 }
 
-/* Every line ends in a newline, so an empty one is an empty word. */
-static int split(char *text, char *words[], int room)
-{
-	int n = 0;
+/*
+ * Rows of a knob; every one ends in a newline, so an empty one is an empty word. The caller
+ * releases them; without rows or with a last one that is cut off it is not what the planner wrote.
+ */
+struct rows {
+	char *text, **items; /* items end with NULL */
+	int count;
+};
 
-	for (char *end; (end = strchr(text, '\n')) && n < room; text = end + 1) {
+static int rows_read(struct rows *r, const struct knobs *k, const char *name, struct error *err)
+{
+	char *at;
+
+	*r = (struct rows){ .text = xstrdup(knob_text(k, name)) };
+	at = r->text;
+	for (char *end; (end = strchr(at, '\n')); at = end + 1) {
 		*end = '\0';
-		words[n++] = text;
+		r->items = grow(r->items, (size_t)r->count, sizeof(*r->items));
+		r->items[r->count++] = at;
 	}
-	return n;
+	if (*at || r->count == 0)
+		return error_set(err, "the order for this step is damaged: its %s %s", name,
+				 *at ? "has no end" : "is empty");
+	r->items = grow(r->items, (size_t)r->count, sizeof(*r->items));
+	r->items[r->count] = NULL;
+	return 0;
+}
+
+static void rows_release(struct rows *r)
+{
+	free(r->items);
+	free(r->text);
 }
 
 /* ---- running it ---- */
@@ -180,21 +200,21 @@ static int run_program(struct child *c, char *argv[], int *status, struct error 
 
 static int check_status(struct job *job, int status, struct error *err)
 {
-	char *list = xstrdup(knob_text(&job->knobs, "exit")), *codes[STEPS_MOST];
-	int n = split(list, codes, STEPS_MOST), rc = -1;
+	struct rows codes;
+	int rc = -1;
 
-	if (WIFSIGNALED(status)) {
-		error_set(err, "it was killed by signal %d (%s)", WTERMSIG(status),
-			  strsignal(WTERMSIG(status)));
-	} else {
-		for (int i = 0; i < n; i++)
-			if (WEXITSTATUS(status) == atoi(codes[i]))
+	if (WIFSIGNALED(status))
+		return error_set(err, "it was killed by signal %d (%s)", WTERMSIG(status),
+				 strsignal(WTERMSIG(status)));
+	if (rows_read(&codes, &job->knobs, "exit", err) == 0) {
+		for (int i = 0; i < codes.count; i++)
+			if (WEXITSTATUS(status) == atoi(codes.items[i]))
 				rc = 0;
 		if (rc < 0)
 			error_set(err, "it left with code %d, which does not mean that it ran",
 				  WEXITSTATUS(status));
 	}
-	free(list);
+	rows_release(&codes);
 	return rc;
 }
 
@@ -208,38 +228,46 @@ static int parse_number(const char *text, double *value)
 	return end != text && *end == '\0' && isfinite(*value) ? 0 : -1;
 }
 
-/* Every match is one sample: a program that repeats its line gives an interval. */
+static int report_match(struct job *job, const char *metric, const char *from, size_t len,
+			struct error *err)
+{
+	char *text = xstrndup(from, len);
+	double value;
+	int rc = parse_number(text, &value);
+
+	if (rc < 0)
+		error_set(err, "figure %s: '%.40s' is not a number", metric, text);
+	else
+		job_report(job, metric, "", value);
+	free(text);
+	return rc;
+}
+
+/*
+ * Every match is one sample: a program that repeats its line gives an interval. The end of the
+ * output is told each time, for finding it anew behind each match takes hours where there are many.
+ */
 static int by_regex(struct job *job, const char *metric, const char *where, const char *output,
 		    struct error *err)
 {
+	const regoff_t end = (regoff_t)strlen(output);
 	regmatch_t m[2];
 	regex_t re;
-	int found = 0;
+	int found = 0, rc = 0;
 
 	if (regcomp(&re, where, REG_EXTENDED | REG_NEWLINE) != 0)
 		return error_set(err, "figure %s: bad expression", metric);
-	while (regexec(&re, output, 2, m, found ? REG_NOTBOL : 0) == 0 && m[0].rm_eo > 0) {
-		char *text = m[1].rm_so < 0 ? xstrdup("")
-					    : xstrndup(output + m[1].rm_so,
-						       (size_t)(m[1].rm_eo - m[1].rm_so));
-		double value;
-		int rc = parse_number(text, &value);
-
-		if (rc < 0)
-			error_set(err, "figure %s: '%.40s' is not a number", metric, text);
-		free(text);
-		if (rc < 0) {
-			found = -1;
+	for (regoff_t at = 0; rc == 0; at = m[0].rm_eo, found++) {
+		m[0] = (regmatch_t){ at, end };
+		if (regexec(&re, output, 2, m, REG_STARTEND) != 0 || m[0].rm_eo == at)
 			break;
-		}
-		job_report(job, metric, "", value);
-		output += m[0].rm_eo;
-		found++;
+		rc = report_match(job, metric, m[1].rm_so < 0 ? "" : output + m[1].rm_so,
+				  (size_t)(m[1].rm_eo - m[1].rm_so), err);
 	}
 	regfree(&re);
-	if (found == 0)
-		error_set(err, "figure %s: nothing in its output matches", metric);
-	return found > 0 ? 0 : -1;
+	if (rc == 0 && found == 0)
+		return error_set(err, "figure %s: nothing in its output matches", metric);
+	return rc;
 }
 
 /* "results.0.busbw": keys and indices. The last one may be a list of numbers: samples. */
@@ -283,21 +311,27 @@ static int by_json(struct job *job, const char *metric, const char *where, const
 	return rc;
 }
 
+/* "metric, tab, json or regex, tab, where" */
+static int report_figure(struct job *job, char *row, const char *output, struct error *err)
+{
+	char *from = strchr(row, '\t'), *where = from ? strchr(from + 1, '\t') : NULL;
+
+	if (!where)
+		return error_set(err, "the order for this step is damaged: a figure without its "
+				      "expression");
+	*from++ = *where++ = '\0';
+	return strcmp(from, "json") ? by_regex(job, row, where, output, err)
+				    : by_json(job, row, where, output, err);
+}
+
 static int report_figures(struct job *job, const char *output, struct error *err)
 {
-	char *list = xstrdup(knob_text(&job->knobs, "figures")), *rows[ARGS_MOST];
-	int n = split(list, rows, ARGS_MOST), rc = 0;
+	struct rows rows;
+	int rc = rows_read(&rows, &job->knobs, "figures", err);
 
-	for (int i = 0; i < n && rc == 0; i++) {
-		char *from = strchr(rows[i], '\t'), *where = from ? strchr(from + 1, '\t') : NULL;
-
-		if (!where)
-			BUG("a figure without its expression");
-		*from++ = *where++ = '\0';
-		rc = strcmp(from, "json") ? by_regex(job, rows[i], where, output, err)
-					  : by_json(job, rows[i], where, output, err);
-	}
-	free(list);
+	for (int i = 0; i < rows.count && rc == 0; i++)
+		rc = report_figure(job, rows.items[i], output, err);
+	rows_release(&rows);
 	return rc;
 }
 
@@ -315,14 +349,14 @@ static void note_tail(struct job *job, const char *output)
 
 static int run(struct job *job, struct error *err)
 {
-	char *list = xstrdup(knob_text(&job->knobs, "argv")), *argv[ARGS_MOST + 1] = { NULL };
 	struct child c = { .deadline = clock_now() + knob(&job->knobs, "timeout"),
 			   .most = (size_t)knob(&job->knobs, "output") };
-	int status = 0, rc;
+	struct rows argv;
+	int status = 0, rc = rows_read(&argv, &job->knobs, "argv", err);
 
-	split(list, argv, ARGS_MOST);
 	text_init(&c.output);
-	rc = run_program(&c, argv, &status, err);
+	if (rc == 0)
+		rc = run_program(&c, argv.items, &status, err);
 	if (rc == 0)
 		note_tail(job, c.output.data);
 	if (rc == 0)
@@ -330,7 +364,7 @@ static int run(struct job *job, struct error *err)
 	if (rc == 0)
 		rc = report_figures(job, c.output.data, err);
 	text_release(&c.output);
-	free(list);
+	rows_release(&argv);
 	return rc < 0 ? RUN_ERROR : RUN_OK;
 }
 

@@ -75,11 +75,12 @@ class Agent:
         self.expect("pong", k=77)
         return [line for line in self.seen if line["e"] not in ("beat", "pong")]
 
-    def order(self, step, script, damage=None, to="n1", seconds=60, run=True):
+    def order(self, step, script, damage=None, to="n1", seconds=60, run=True, argv=None):
         """The order of a step that runs a script; damage(i, line) may change or drop one of its lines."""
         figures = "value\tregex\tvalue ([0-9]+)\n"
         knobs = [("exit", "0\n"), ("figures", figures), ("timeout", "600s"), ("output", "16MiB")]
-        knobs += [("argv", ("sh\n-c\n" + script + "\n")[i:i + 60]) for i in range(0, len(script) + 6, 60)]
+        argv = "sh\n-c\n" + script + "\n" if argv is None else argv
+        knobs += [("argv", argv[i:i + 60]) for i in range(0, len(argv), 60)]
         lines = [seal({"e": "with", "step": step, "k": k, "v": v, "to": to}) for k, v in knobs]
         lines.append(seal({"e": "run", "with": len(knobs), "step": step, "check": "program", "unit": "p",
                            "deadline": seconds, "to": to}))
@@ -161,6 +162,15 @@ def damaged_orders():
         assert end["lines"] == 0, end
     a.order("one/p/@", SIX, lambda i, line: line[:-5] + b"\n" if b'"run"' in line else line)
     assert [line["e"] for line in a.sync()] == ["note"], a.seen
+    a.end()
+
+
+def mangled_knobs():
+    a = Agent()
+    for argv, why in (("", "is empty"), ("sh", "has no end"), ("sh\n-c\n" + SIX, "has no end")):
+        a.order("one/p/@", SIX, argv=argv)
+        end = a.expect("end")
+        assert end["word"] == "error" and end["why"] == "the order for this step is damaged: its argv " + why, end
     a.end()
 
 
@@ -307,8 +317,8 @@ def asked_while_blocked():
 
 
 CASES = [silence, silence_and_full_pipe, silence_and_deaf_step, end_of_input_and_deaf_step, numbers_and_pings, names_of_steps,
-         orders_for_others, damaged_orders, rubbish, same_step_twice, given_again, kept_no_more, endless_line,
-         stopped_by_order, asked_while_blocked]
+         orders_for_others, damaged_orders, mangled_knobs, rubbish, same_step_twice, given_again, kept_no_more,
+         endless_line, stopped_by_order, asked_while_blocked]
 
 
 def run(case):
