@@ -33,12 +33,11 @@ static void say(const struct runfolder *r, const char *node, const char *fmt, ..
 	json_t *event = event_new(EV_NOTE);
 	struct text shown;
 	struct error err;
-	char *text = NULL;
 	va_list args;
+	char *text;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		abort();
+	text = xvasprintf(fmt, args);
 	va_end(args);
 	text_init(&shown);
 	text_add_printable(&shown, text);

@@ -8,7 +8,6 @@
  */
 #include "harness/telemetry.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <sodium.h>
@@ -44,18 +43,11 @@ static void send_event(void *arg, json_t *object)
 	struct sample *x = arg;
 	struct error err;
 	char *line = event_line(object, &err);
-	size_t left, n;
 
 	if (!line) /* cannot be: members are bounded where they are made */
 		return;
-	n = left = strlen(line);
-	while (left) {
-		ssize_t put = write(x->out, line + n - left, left);
-
-		if (put < 0 && errno != EINTR)
-			_exit(1); /* the agent is gone, so nobody is left to tell */
-		left -= put > 0 ? (size_t)put : 0;
-	}
+	if (write_all(x->out, line, strlen(line)) < 0)
+		_exit(1); /* the agent is gone, so nobody is left to tell */
 	free(line);
 }
 

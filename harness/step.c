@@ -10,7 +10,6 @@
 #include "harness/event.h"
 #include "harness/meet.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,21 +35,14 @@ static void send_event(struct child *c, json_t *object)
 {
 	struct error err;
 	char *line = event_line(object, &err);
-	size_t left, n;
 
 	if (!line) {
 		if (!*c->broken.text)
 			c->broken = err;
 		return;
 	}
-	n = left = strlen(line);
-	while (left) {
-		ssize_t put = write(c->out, line + n - left, left);
-
-		if (put < 0 && errno != EINTR)
-			_exit(1); /* the agent is gone, so nobody is left to tell */
-		left -= put > 0 ? (size_t)put : 0;
-	}
+	if (write_all(c->out, line, strlen(line)) < 0)
+		_exit(1); /* the agent is gone, so nobody is left to tell */
 	free(line);
 }
 

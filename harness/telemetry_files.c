@@ -100,21 +100,10 @@ static int append(const struct telemetry_files *f, const char *node, const char 
 {
 	char *path = path_of(f, node, suffix);
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
-	const char *at = data;
 	int rc = fd < 0 ? error_sys(err, "cannot open %s", path) : 0;
 
-	while (rc == 0 && len) {
-		ssize_t put = write(fd, at, len);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0) {
-			rc = error_sys(err, "cannot write %s", path);
-			break;
-		}
-		at += put;
-		len -= (size_t)put;
-	}
+	if (rc == 0 && write_all(fd, data, len) < 0)
+		rc = error_sys(err, "cannot write %s", path);
 	if (fd >= 0)
 		close(fd);
 	free(path);

@@ -115,12 +115,11 @@ static void add_wrapped(struct screen *s, int rank, int most, int indent, const 
 static void addf(struct screen *s, int rank, const char *fmt, ...) PRINTF(3, 4);
 static void addf(struct screen *s, int rank, const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list args;
+	char *text;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		abort();
+	text = xvasprintf(fmt, args);
 	va_end(args);
 	add_wrapped(s, rank, 1, 0, text);
 	free(text);

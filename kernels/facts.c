@@ -19,12 +19,11 @@
 void fact_put(const struct facts *f, const char *part, const char *key, const char *fmt, ...)
 {
 	struct text t;
-	char *raw = NULL, *from;
+	char *raw, *from;
 	va_list args;
 
 	va_start(args, fmt);
-	if (vasprintf(&raw, fmt, args) < 0)
-		BUG("cannot format the fact %s", key);
+	raw = xvasprintf(fmt, args);
 	va_end(args);
 	from = raw + strspn(raw, " \t");
 	for (size_t n = strlen(from); n && isspace((unsigned char)from[n - 1]);)
@@ -51,12 +50,11 @@ void fact_bytes(const struct facts *f, const char *part, const char *key, uint64
 
 void fact_hole(const struct facts *f, const char *part, const char *key, const char *fmt, ...)
 {
-	char *why = NULL;
 	va_list args;
+	char *why;
 
 	va_start(args, fmt);
-	if (vasprintf(&why, fmt, args) < 0)
-		BUG("cannot format the hole %s", key);
+	why = xvasprintf(fmt, args);
 	va_end(args);
 	f->put(f->arg, part, key, NULL, why);
 	free(why);

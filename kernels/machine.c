@@ -12,7 +12,6 @@
 #include "kernels/nvml.h"
 #endif
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -418,13 +417,18 @@ char *disk_serial(const struct machine *m, const char *device)
 	return out ? out : trimmed(machine_line(m, "/sys/block/%s/device/wwid", device));
 }
 
-static void disk_add(struct machine *m, const char *device)
+static void disk_add(void *arg, const char *device)
 {
+	struct machine *m = arg;
 	struct host *host = &m->host;
-	char *size = machine_line(m, "/sys/block/%s/size", device), *serial;
-	unsigned long long sectors = size ? strtoull(size, NULL, 10) : 0;
+	unsigned long long sectors;
 	struct host_disk *disk;
+	char *size, *serial;
 
+	if (!disk_counts(m, device))
+		return;
+	size = machine_line(m, "/sys/block/%s/size", device);
+	sectors = size ? strtoull(size, NULL, 10) : 0;
 	free(size);
 	if (!sectors) /* a card reader without a card, an unused nbd */
 		return;
@@ -460,20 +464,8 @@ static int disk_order(const void *a, const void *b)
 /* A machine without block devices is not an error: disks stay empty. */
 static int host_disks(struct machine *m, struct error *err)
 {
-	char *path = machine_path(m, "/sys/block");
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	int failed = 0;
-
-	if (!dir && errno != ENOENT)
-		failed = error_sys(err, "cannot list %s", path);
-	free(path);
-	if (!dir)
-		return failed;
-	while ((entry = readdir(dir)))
-		if (disk_counts(m, entry->d_name))
-			disk_add(m, entry->d_name);
-	closedir(dir);
+	if (machine_list(m, "/sys/block", disk_add, m, err) < 0)
+		return -1;
 	if (m->host.disk_count)
 		qsort(m->host.disks, (size_t)m->host.disk_count, sizeof(*m->host.disks),
 		      disk_order);

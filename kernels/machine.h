@@ -33,6 +33,10 @@ int machine_glob(const struct machine *m, glob_t *found, const char *fmt, ...) P
 /* Calls fn with each path that matches, without the root in front. How many. */
 int machine_each(const struct machine *m, const char *pattern,
 		 void (*fn)(void *arg, const char *path), void *arg);
+/* Calls fn with each name in a folder, in no order. One that is not there is empty; else 0 or -1.
+ */
+int machine_list(const struct machine *m, const char *folder,
+		 void (*fn)(void *arg, const char *name), void *arg, struct error *err);
 /* The numa of this id, or NULL. */
 const struct host_numa *machine_numa(const struct machine *m, int id);
 

@@ -6,6 +6,7 @@
  */
 #include "kernels/facts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,8 @@ enum { FILE_MOST = 4 << 20 };
 
 static char *below(const char *root, const char *fmt, va_list args)
 {
-	char *tail = NULL, *path;
+	char *tail = xvasprintf(fmt, args), *path = xasprintf("%s%s", root, tail);
 
-	if (vasprintf(&tail, fmt, args) < 0)
-		BUG("cannot format the path %s", fmt);
-	path = xasprintf("%s%s", root, tail);
 	free(tail);
 	return path;
 }
@@ -77,7 +75,27 @@ const char *next_line(const char *line)
 	return end ? end + 1 : NULL;
 }
 
-/* ---- patterns ------------------------------------------------------------------------------ */
+/* ---- folders and patterns
+ * ------------------------------------------------------------------------------ */
+
+int machine_list(const struct machine *m, const char *folder,
+		 void (*fn)(void *arg, const char *name), void *arg, struct error *err)
+{
+	char *path = machine_path(m, "%s", folder);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int failed = 0;
+
+	if (!dir && errno != ENOENT)
+		failed = error_sys(err, "cannot list %s", path);
+	free(path);
+	if (!dir)
+		return failed;
+	while ((entry = readdir(dir)))
+		fn(arg, entry->d_name);
+	closedir(dir);
+	return 0;
+}
 
 /* The root itself may hold characters that glob takes for patterns. The caller frees it. */
 static char *literally(const char *root)

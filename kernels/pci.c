@@ -6,7 +6,6 @@
  */
 #include "kernels/pci.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -145,27 +144,26 @@ static int part_order(const void *a, const void *b)
 	return strcmp(x->address, y->address);
 }
 
+struct listing {
+	struct machine *m;
+	struct pci_parts *parts;
+};
+
+static void device_add(void *arg, const char *name)
+{
+	const struct listing *l = arg;
+	const struct pci_kind *kind = is_address(name) ? kind_of(l->m, name) : NULL;
+
+	if (kind)
+		part_add(l->parts, kind->kind, kind->rank, name);
+}
+
 static int devices_list(struct machine *m, struct pci_parts *parts, struct error *err)
 {
-	char *path = machine_path(m, PCI_DEVICES);
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	int failed = 0;
+	struct listing l = { m, parts };
 
-	if (!dir && errno != ENOENT)
-		failed = error_sys(err, "cannot list %s", path);
-	free(path);
-	if (!dir)
-		return failed;
-	while ((entry = readdir(dir))) {
-		const struct pci_kind *kind = NULL;
-
-		if (is_address(entry->d_name))
-			kind = kind_of(m, entry->d_name);
-		if (kind)
-			part_add(parts, kind->kind, kind->rank, entry->d_name);
-	}
-	closedir(dir);
+	if (machine_list(m, PCI_DEVICES, device_add, &l, err) < 0)
+		return -1;
 	if (parts->count)
 		qsort(parts->items, (size_t)parts->count, sizeof(*parts->items), part_order);
 	return 0;

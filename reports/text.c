@@ -42,12 +42,11 @@ static void wrap(struct text *out, const char *text, int indent)
 static void wrapf(struct text *out, int indent, const char *fmt, ...) PRINTF(3, 4);
 static void wrapf(struct text *out, int indent, const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list args;
+	char *text;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		abort();
+	text = xvasprintf(fmt, args);
 	va_end(args);
 	wrap(out, text, indent);
 	free(text);

@@ -41,6 +41,7 @@ void *xrealloc(void *old, size_t count, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
+char *xvasprintf(const char *fmt, va_list args) PRINTF(1, 0);
 
 /*
  * Makes room for one more element in *items, an array of `count` elements of `size` bytes that
@@ -94,6 +95,9 @@ char *file_read(const char *path, size_t limit, size_t *len, struct error *err);
 char *file_line(const char *path);
 /* Replaces path in one step (a new file, synced, renamed over the old). 0 or -1. */
 int file_replace(const char *path, const char *data, size_t len, struct error *err);
+
+/* 0, or -1 with errno when not all of it could be written. */
+int write_all(int fd, const char *data, size_t len);
 
 uint32_t crc32c(const void *data, size_t len); /* Castagnoli, as in RFC 3720 appendix B.4 */
 

@@ -85,16 +85,22 @@ char *xstrndup(const char *s, size_t n)
 	return have(strndup(s, n));
 }
 
-char *xasprintf(const char *fmt, ...)
+char *xvasprintf(const char *fmt, va_list args)
 {
 	char *out = NULL;
+
+	return have(vasprintf(&out, fmt, args) < 0 ? NULL : out);
+}
+
+char *xasprintf(const char *fmt, ...)
+{
 	va_list args;
+	char *out;
 
 	va_start(args, fmt);
-	if (vasprintf(&out, fmt, args) < 0)
-		out = NULL;
+	out = xvasprintf(fmt, args);
 	va_end(args);
-	return have(out);
+	return out;
 }
 
 void *grow(void *items, size_t count, size_t size)

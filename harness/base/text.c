@@ -239,7 +239,7 @@ char *file_line(const char *path)
 	return xstrdup(buf);
 }
 
-static int write_all(int fd, const char *data, size_t len)
+int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, data, len);

@@ -15,8 +15,8 @@
 
 enum { FILL_SECONDS = 120, FILL_BLOCK = 1 << 20, FILL_DEPTH = 16 };
 
-static int check_folder(struct job *job, const char *folder, const struct host_disk *disk,
-			struct error *err)
+int disk_has_folder(struct job *job, const struct host_disk *disk, const char *folder,
+		    struct error *err)
 {
 	char device[64];
 
@@ -54,7 +54,7 @@ static int fill(struct work_area *a, struct job *job, double bytes, struct error
 static int open_file(struct work_area *a, struct job *job, const char *folder,
 		     const struct host_disk *disk, double bytes, struct error *err)
 {
-	if (check_folder(job, folder, disk, err) < 0)
+	if (disk_has_folder(job, disk, folder, err) < 0)
 		return -1;
 	snprintf(a->path, sizeof(a->path), "%s/assay-%d.data", folder, (int)getpid());
 	a->target.nameless = open(a->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -17,6 +17,10 @@
 		"destroy", "no", "yes: the plan allows to overwrite it (--destroy-data)", 1        \
 	}
 
+/* 0 when a folder lies on this disk; else -1 with err. */
+int disk_has_folder(struct job *job, const struct host_disk *disk, const char *folder,
+		    struct error *err);
+
 struct work_area {
 	struct disk_target target;
 	char path[400];

@@ -39,7 +39,6 @@ static double writes(const struct knobs *k)
 static int check_place(struct job *job, const char *folder, struct error *err)
 {
 	const struct host_disk *disk = job_disk(job, err);
-	char device[64];
 
 	if (!disk)
 		return -1;
@@ -48,12 +47,7 @@ static int check_place(struct job *job, const char *folder, struct error *err)
 			err,
 			"the spec names no folder on %s, and integrity is only checked on files",
 			disk->device);
-	if (job->hw->disk_of_folder(job->machine, folder, device, sizeof(device), err) < 0)
-		return -1;
-	if (strcmp(device, disk->device) != 0)
-		return error_set(err, "folder %s is on %s, not on %s, which is %s here", folder,
-				 device, job->unit, disk->device);
-	return 0;
+	return disk_has_folder(job, disk, folder, err);
 }
 
 static int run(struct job *job, struct error *err)

@@ -4,7 +4,7 @@
  * Read, plain write, non-temporal write, copy and triad apart, because a channel that trained badly
  * often shows in writes only, and because plain writes also read the line they overwrite.
  */
-#include "harness/checks/check.h"
+#include "harness/checks/numa.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,18 +78,6 @@ static int measure_pair(struct job *job, const struct host_numa *cpus,
 	return rc;
 }
 
-/* Cores that this process may not use are a hole; a NUMA node without any has nothing to measure.
- */
-static void report_forbidden(struct job *job, const struct host_numa *numa)
-{
-	char part[32];
-
-	snprintf(part, sizeof(part), "numa%d", numa->id);
-	if (job_count(job, part, "threads") > 0)
-		job_hole(job, metrics[0].name, part,
-			 "affinity or cgroup allow none of its processors");
-}
-
 static int run(struct job *job, struct error *err)
 {
 	const struct host *host = job->hw->host(job->machine);
@@ -98,10 +86,8 @@ static int run(struct job *job, struct error *err)
 	if (samples < 1 || samples > SAMPLES_MOST)
 		return error_set(err, "samples must be from 1 to %d", SAMPLES_MOST);
 	for (int from = 0; from < host->numa_count; from++) {
-		if (host->numas[from].cpu_count == 0) {
-			report_forbidden(job, &host->numas[from]);
+		if (!numa_can_run(job, &host->numas[from], metrics[0].name))
 			continue;
-		}
 		for (int to = 0; to < host->numa_count; to++)
 			if (measure_pair(job, &host->numas[from], &host->numas[to], err) < 0)
 				return RUN_ERROR;
