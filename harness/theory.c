@@ -168,7 +168,7 @@ static int nic_rate(const struct subject *x, double *value, char *how, size_t ro
 	for (int n = 0, part; x->part < 0 && (part = node_type_part(x->t, PART_NIC, n)) >= 0; n++)
 		if (!best || part_physics(&x->s->parts[part], "rate") > part_physics(best, "rate"))
 			best = &x->s->parts[part];
-	if (!best || best->kind != PART_NIC || part_physics(best, "rate") <= 0)
+	if (!best || part_physics(best, "rate") <= 0)
 		return -1;
 	*value = part_physics(best, "rate") / 8;
 	snprintf(how, room, "rate of part %s / 8 = %.2f GB/s", best->name, *value / 1e9);

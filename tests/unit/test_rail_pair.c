@@ -24,7 +24,7 @@ static const struct told_case cases[] = {
 	{ .name = "all is well", WELL, COMPARED(9), .said = OPEN PINGS RATES CAME RESENT NO_PATH },
 	{ .name = "a path that is proved, wrong bytes, packets sent again",
 	  WELL,
-	  .retransmits = 3,
+	  .resent = { 2, 4 },
 	  .sum = { { .sent = 100,
 		     .counted = 100,
 		     .compared = 9,
@@ -56,7 +56,7 @@ static const struct told_case cases[] = {
 	  "compared nic3<b/nic5 1 x 0\n" RESENT NO_PATH },
 	{ .name = "nothing counts what is sent again",
 	  WELL,
-	  .retransmits = -1,
+	  .resent = { -1, 3 },
 	  COMPARED(9),
 	  .said = OPEN PINGS RATES CAME
 	  "retransmits nic3>b/nic5 hole: nothing here counts what is sent again\n" NO_PATH },

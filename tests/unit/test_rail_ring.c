@@ -38,7 +38,7 @@ static const struct told_case cases[] = {
 	{ .name = "all is well", THREE, HEARD(9), .said = BEGIN SAY_OVER SENT CAME },
 	{ .name = "a path that is proved, wrong bytes, nothing counts what is sent again",
 	  THREE,
-	  .retransmits = -1,
+	  .resent = { -1 },
 	  .gbs = { 40, 40, 3 },
 	  .sum = { { .sent = 100, .counted = 100, .interface = "mlx5_0/1" },
 		   { .compared = 9, .wrong_bytes = 7 } },
@@ -63,7 +63,7 @@ static const struct told_case cases[] = {
 	  HEARD(9),
 	  .fails = "send 0",
 	  .done = 5,
-	  .retransmits = 4,
+	  .resent = { 4 },
 	  .said = BEGIN SAY_OVER
 	  "note: nic3>b/nic5: sending to b broke in window 6 of 8: it fails, after 0 s\n"
 	  "rate " TO "5 x 40\n"
@@ -77,6 +77,16 @@ static const struct told_case cases[] = {
 	  "note: nic3>b/nic5: sending to b broke in window 1 of 8: it fails, after 0 s\n"
 	  "rate " TO "hole: sending to b broke in window 1 of 8: it fails\n"
 	  "breaks " TO "1 x 1\nretransmits " TO "1 x 0\n" CAME },
+	{ .name = "it breaks before anything was counted",
+	  THREE,
+	  HEARD(9),
+	  .fails = "send 0",
+	  .counts_nothing = 1,
+	  .said = BEGIN SAY_OVER
+	  "note: nic3>b/nic5: sending to b broke in window 1 of 8: it fails, after 0 s\n"
+	  "rate " TO "hole: sending to b broke in window 1 of 8: it fails\n"
+	  "breaks " TO "1 x 1\nretransmits " TO
+	  "hole: nothing here counts what is sent again\n" CAME },
 	{ .name = "it breaks because the other end died, which is no fault of this one",
 	  RING("a,b,c", NULL),
 	  DEAD("b", "heard"),

@@ -36,10 +36,11 @@ struct told_case {
 	const char *fails; /* "open", "tell", "begin", or with the meeting: "meet 0" */
 	struct net_sum sum[TOLD_MEETINGS];
 	int pings, busy[2];
-	int done;  /* windows before it breaks, when "send 0" fails */
-	int quits; /* it sends that many windows, and says that all is well */
-	int64_t retransmits;
-	double gbs[8]; /* of the first windows; those of others are 40 */
+	int done;           /* windows before it breaks, when "send 0" fails */
+	int quits;          /* it sends that many windows, and says that all is well */
+	int64_t resent[2];  /* of each run */
+	int counts_nothing; /* it fails before it has filled anything */
+	double gbs[8];      /* of the first windows; those of others are 40 */
 	int rc;
 	const char *said;
 };
@@ -122,8 +123,10 @@ static inline int told_send(struct meeting *x, struct net_rate *job, struct erro
 		     (t->sends && told_fails("both", t->number, err) < 0);
 
 	told.seen->sent[t->sends] = clock_now() - told.seen->began;
+	if (told.how->counts_nothing)
+		return breaks ? -1 : 0;
+	job->retransmits = told.how->resent[t->sends];
 	job->busy_windows = told.how->busy[t->sends++];
-	job->retransmits = told.how->retransmits;
 	job->done = breaks ? told.how->done : told.how->quits ? told.how->quits : job->windows;
 	for (int i = 0; i < job->done; i++)
 		job->gbs[i] = i < 8 && told.how->gbs[i] > 0 ? told.how->gbs[i] : 40;
