@@ -206,6 +206,40 @@ static void every_figure_of_a_gpu_has_a_limit(void **state)
 	}
 }
 
+static int has_limit(const struct spec *s, const char *check, const char *metric, const char *part)
+{
+	for (int i = 0; i < s->limit_count; i++)
+		if (!strcmp(s->limits[i].check, check) && !strcmp(s->limits[i].metric, metric) &&
+		    s->limits[i].part >= 0 && !strcmp(s->parts[s->limits[i].part].name, part))
+			return 1;
+	return 0;
+}
+
+/* The same of NICs that may be rails, whose figures have subjects like "nic3>n2/nic3". */
+static void every_figure_of_a_rail_has_a_limit(void **state)
+{
+	static const char *const parts[] = { "ib-ndr-400g", "ib-hdr-200g" };
+	static const char *const checks[] = { "rail_pair", "rail_ring" };
+	struct spec *s = load("gn560e-v7");
+	int count = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(parts) * ARRAY_SIZE(checks); i++) {
+		const struct metric *m = spec_metrics(s, checks[i / 2]);
+
+		for (; m->name; m++) {
+			if (m->better == NONE || m->judged == RECORDED)
+				continue;
+			count++;
+			if (!has_limit(s, checks[i / 2], m->name, parts[i % 2]))
+				fail_msg("%s has no limit %s.%s", parts[i % 2], checks[i / 2],
+					 m->name);
+		}
+	}
+	assert_int_equal(count, 2 * (3 + 1));
+	spec_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +247,7 @@ int main(void)
 		cmocka_unit_test(systems_are_what_was_bought),
 		cmocka_unit_test(the_station_has_the_limits_of_its_guide),
 		cmocka_unit_test(every_figure_of_a_gpu_has_a_limit),
+		cmocka_unit_test(every_figure_of_a_rail_has_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
