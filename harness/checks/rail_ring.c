@@ -2,8 +2,9 @@
  * rail_ring.c - every node of a rail sends to one and receives from another, for long.
  *
  * The fabric is full in both directions as long as the plan says; what fails once in hours needs
- * hours. Nothing that happens later takes away what was measured before: a link that breaks, or a
- * neighbour that dies, costs the windows behind it and the two beside it, and the rest goes on.
+ * hours. Nothing that happens later takes away what was measured before: a link that breaks costs
+ * the windows that were to come, a node that dies one direction of each neighbour, and all the rest
+ * goes on.
  * Each member has two meetings, one that it sends on and one that it only listens on; with two
  * members both are with the same node, so all that is told names its meeting.
  */
@@ -279,14 +280,14 @@ static void report_sent(const struct ring *r)
 
 	job_report(r->job, "breaks", x->link.to, 0);
 	link_path(&x->sum, path, sizeof(path));
-	if (!x->has_ended)
-		job_hole(r->job, "rate", x->link.to, x->failure.text);
-	else if (*path)
+	if (*path)
 		job_hole(r->job, "rate", x->link.to, path);
 	else
 		report_rates(r);
 	if (x->has_ended)
 		link_notes(&x->link, &x->sum);
+	else /* measured, but which way it went is not known */
+		job_hole(r->job, "rate", x->link.to, x->failure.text);
 }
 
 static void report_ahead(const struct ring *r)

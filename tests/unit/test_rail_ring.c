@@ -123,12 +123,12 @@ static const struct told_case cases[] = {
 	  .said = BEGIN SAY_OVER SENT "wrong_bytes " FROM "1 x 2\nwrong_bytes " FROM
 				      "hole: c: it fails\n"
 				      "compared " FROM "1 x 5\n" },
-	{ .name = "whether all has arrived is not known",
+	{ .name = "which way it went is not known",
 	  THREE,
 	  HEARD(9),
 	  .fails = "end 0",
-	  .said = BEGIN SAY_OVER "breaks " TO "1 x 0\nrate " TO "hole: b: it fails\nretransmits " TO
-				 "1 x 0\n" CAME },
+	  .said = BEGIN SAY_OVER "breaks " TO "1 x 0\nrate " TO "8 x 40\nrate " TO
+				 "hole: b: it fails\nretransmits " TO "1 x 0\n" CAME },
 	/* Neighbours that never come, where a ring begins without them. */
 	{ .name = "nobody to send to",
 	  RING("a,b,c", NULL),
