@@ -93,7 +93,10 @@ char *file_read(const char *path, size_t limit, size_t *len, struct error *err);
 /* First line of a small file without white space at its end, or NULL (errno says why); caller
  * frees. */
 char *file_line(const char *path);
-/* Replaces path in one step (a new file, synced, renamed over the old). 0 or -1. */
+/*
+ * Replaces path in one step (a new file, synced, renamed over the old). What is no ordinary file,
+ * such as /dev/null, stays what it is and is written into; a disk is refused. 0 or -1.
+ */
 int file_replace(const char *path, const char *data, size_t len, struct error *err);
 
 /* 0, or -1 with errno when not all of it could be written. */

@@ -254,7 +254,20 @@ int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-int file_replace(const char *path, const char *data, size_t len, struct error *err)
+/* Into what is there already and must stay what it is: /dev/null, a pipe, a link. */
+static int write_into(const char *path, const char *data, size_t len, struct error *err)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int rc = fd < 0 || write_all(fd, data, len) < 0 ? -1 : 0;
+
+	if (rc < 0)
+		error_sys(err, "cannot write %s", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int write_anew(const char *path, const char *data, size_t len, struct error *err)
 {
 	char *temp = xasprintf("%s.new", path);
 	int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -272,6 +285,17 @@ int file_replace(const char *path, const char *data, size_t len, struct error *e
 		unlink(temp);
 	free(temp);
 	return rc;
+}
+
+int file_replace(const char *path, const char *data, size_t len, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
+		return error_set(err, "%s is a disk, and no place for a file", path);
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return write_into(path, data, len, err);
+	return write_anew(path, data, len, err);
 }
 
 uint32_t crc32c(const void *data, size_t len)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -216,6 +218,47 @@ static void refuses_to_replace(void **state)
 	free(path);
 }
 
+/* As root, -o /dev/null would otherwise put a file in its place, for the whole machine. */
+static void replaces_nothing_but_files(void **state)
+{
+	char *link = xasprintf("%s/link", (char *)*state),
+	     *file = xasprintf("%s/f", (char *)*state);
+	char *null = xasprintf("%s/null", (char *)*state),
+	     *disk = xasprintf("%s/d", (char *)*state);
+	struct error err;
+	struct stat st;
+	char *line;
+
+	assert_int_equal(file_replace(file, "old", 3, &err), 0);
+	assert_int_equal(symlink(file, link), 0);
+	assert_int_equal(file_replace(link, "new", 3, &err), 0);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	line = file_line(file);
+	assert_string_equal(line, "new");
+	if (mknod(null, S_IFCHR | 0666, makedev(1, 3)) == 0 &&
+	    mknod(disk, S_IFBLK | 0600, makedev(7, 250)) == 0) {
+		/* where devices may be made but not opened, it fails, and the device stays */
+		if (file_replace(null, "x", 1, &err) < 0)
+			print_message("  not written: %s\n", err.text);
+		assert_int_equal(lstat(null, &st), 0);
+		assert_true(S_ISCHR(st.st_mode));
+		assert_int_equal(file_replace(disk, "x", 1, &err), -1);
+		assert_non_null(strstr(err.text, "is a disk, and no place for a file"));
+	} else {
+		print_message("  not tested here: devices, for only root makes them\n");
+	}
+	unlink(disk);
+	unlink(null);
+	unlink(link);
+	unlink(file);
+	free(line);
+	free(disk);
+	free(null);
+	free(file);
+	free(link);
+}
+
 static void reads_large_files(void **state)
 {
 	char *path = xasprintf("%s/f", (char *)*state), *data = xcalloc(300001, 1), *back;
@@ -293,6 +336,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(replaces_and_reads_files, make_folder,
 						remove_folder),
 		cmocka_unit_test_setup_teardown(refuses_to_replace, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(replaces_nothing_but_files, make_folder,
+						remove_folder),
 		cmocka_unit_test_setup_teardown(reads_large_files, make_folder, remove_folder),
 		cmocka_unit_test(errors_chain),
 		cmocka_unit_test(grows_arrays),
