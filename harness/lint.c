@@ -140,9 +140,11 @@ static int has_limit(const struct spec *s, const char *check, const char *metric
 	return 0;
 }
 
-/* Whose limits may judge the figures of a check: those of disks, of GPUs, or only general ones. */
+/* Whose limits may judge the figures of a check: those of a kind of part, or only general ones. */
 static int limits_kind(const struct check *check)
 {
+	if (check && check->per_rail)
+		return PART_NIC;
 	if (check && check->scope == PER_DISK)
 		return PART_DISK;
 	return check && (check->scope == PER_GPU || check->scope == ALL_GPUS) ? PART_GPU

@@ -9,7 +9,7 @@
 
 static const struct param params[] = {
 	{ "streams", "2", "queue pairs" },
-	{ "bytes", "128MiB", "memory to send from, and as much to receive in" },
+	{ "bytes", "4MiB", "memory to send from, and as much to receive in" },
 	{ "windows", "8", "timings of each rate" },
 	{ "seconds", "0.5s", "length of one timing; one more warms up" },
 	{ "pings", "2000", "round trips that are timed, for at most 0.8 s" },

@@ -28,7 +28,7 @@ enum {
 
 static const struct param params[] = {
 	{ "streams", "2", "queue pairs" },
-	{ "bytes", "64MiB", "memory to send from, and as much to receive in" },
+	{ "bytes", "4MiB", "memory to send from, and as much to receive in" },
 	{ "seconds", "60s", "how long" },
 	{ "window", "1s", "length of one window; one more warms up" },
 	{ "group", "0", "nodes of one ring; 0: all" },

@@ -181,7 +181,7 @@ static void places_are_passed_on(void **state)
 	seen = told_run(&check_rail_pair, two, ARRAY_SIZE(two));
 	assert_string_equal(seen[0].met[0], PLACE);
 	assert_int_equal(seen[0].streams, 2);
-	assert_int_equal(seen[0].bytes, 128 << 20);
+	assert_int_equal(seen[0].bytes, 4 << 20);
 	assert_string_equal(seen[1].met[0], " \x1b[2J %n nic4 ");
 	assert_int_equal(strlen(seen[2].met[0]), NET_PLACE - 1);
 	assert_int_equal(seen[3].rc, RUN_ERROR);
