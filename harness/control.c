@@ -560,8 +560,10 @@ static void on_tick(uv_timer_t *timer)
 			uv_stop(&r->loop);
 		return;
 	}
-	if (!r->over)
+	if (!r->over) {
 		find_late(r);
+		joints_tick(r->joints, clock_now());
+	}
 	tell_progress(r);
 	advance(r);
 }

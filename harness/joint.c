@@ -8,15 +8,20 @@
 
 /* Time for the line with the start to reach all members: far more than a hop through ssh takes. */
 #define AHEAD 1.0
+/* Registering memory takes some seconds; less than a member waits for its start (meet.c). */
+enum { LATE_SECONDS = 120 };
+
+enum ready { NOT_READY, READY, LATE };
 
 struct joints {
 	const struct plan *plan;
 	const struct fleet *fleet;
 	struct reach *reach;
 	const struct schedule *schedule;
-	char *ready; /* of each step */
-	char *gone;  /* of each batch: it was told to begin */
-	int *hints;  /* of each batch: a member that was not ready */
+	char *ready;   /* of each step: enum ready */
+	double *first; /* of each batch: when its first member was ready; 0: none is */
+	char *gone;    /* of each batch: it was told to begin */
+	int *hints;    /* of each batch: a member that was not ready */
 	int steps, batches;
 };
 
@@ -26,10 +31,12 @@ void joints_grow(struct joints *j)
 
 	j->ready = xrealloc(j->ready, steps + 1, 1);
 	j->gone = xrealloc(j->gone, batches + 1, 1);
+	j->first = xrealloc(j->first, batches + 1, sizeof(*j->first));
 	j->hints = xrealloc(j->hints, batches + 1, sizeof(*j->hints));
 	memset(j->ready + j->steps, 0, steps - (size_t)j->steps);
 	memset(j->gone + j->batches, 0, batches - (size_t)j->batches);
 	memset(j->hints + j->batches, 0, (batches - (size_t)j->batches) * sizeof(*j->hints));
+	memset(j->first + j->batches, 0, (batches - (size_t)j->batches) * sizeof(*j->first));
 	j->steps = (int)steps;
 	j->batches = (int)batches;
 }
@@ -54,6 +61,7 @@ void joints_free(struct joints *j)
 	free(j->ready);
 	free(j->gone);
 	free(j->hints);
+	free(j->first);
 	free(j);
 }
 
@@ -110,8 +118,12 @@ static void send_start(struct joints *j, int from, int to, double when)
 {
 	json_t *event = event_new(EV_GO);
 	char *id = order_id(&j->plan->steps[from], j->fleet);
-	int count, *nodes = nodes_of(j, from, to - from, -1, &count);
+	int *nodes = xcalloc((size_t)(to - from), sizeof(*nodes)), count = 0;
 
+	for (int i = from; i < to; i++)
+		if (schedule_is_running(j->schedule, i) && j->ready[i] == READY)
+			nodes[count++] = j->plan->steps[i].node;
+	qsort(nodes, (size_t)count, sizeof(*nodes), by_number);
 	json_object_set_new(event, "step", json_string(id));
 	json_object_set_new(event, "us", json_integer((json_int_t)(when * 1e6)));
 	if (count)
@@ -145,7 +157,7 @@ static void begin_if_ready(struct joints *j, int batch)
 	for (int n = 0; n < b->count; n++) {
 		int i = b->first + (j->hints[batch] + n) % b->count;
 
-		if (!schedule_is_running(j->schedule, i))
+		if (!schedule_is_running(j->schedule, i) || j->ready[i] == LATE)
 			continue;
 		is_any = 1;
 		j->hints[batch] = i - b->first;
@@ -170,8 +182,32 @@ void joints_share(struct joints *j, int step, const struct event *ev)
 			     event_string(event_text(ev, "v"), 500));
 		return;
 	}
-	j->ready[step] = 1;
+	if (j->ready[step] == LATE)
+		return;
+	j->ready[step] = READY;
+	if (!(j->first[s->batch] > 0))
+		j->first[s->batch] = clock_now();
 	begin_if_ready(j, s->batch);
+}
+
+static void leave_late(struct joints *j, int batch)
+{
+	const struct batch *b = &j->plan->batches[batch];
+
+	for (int i = b->first; i < b->first + b->count; i++) {
+		if (!schedule_is_running(j->schedule, i) || j->ready[i] != NOT_READY)
+			continue;
+		j->ready[i] = LATE;
+		tell_members(j, i, "", "gone", json_string("it was not ready in time"));
+	}
+	begin_if_ready(j, batch);
+}
+
+void joints_tick(struct joints *j, double now)
+{
+	for (int b = 0; b < j->batches; b++)
+		if (j->first[b] > 0 && !j->gone[b] && now - j->first[b] > LATE_SECONDS)
+			leave_late(j, b);
 }
 
 void joints_closed(struct joints *j, int step, const char *why)

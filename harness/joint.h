@@ -20,6 +20,8 @@ void joints_free(struct joints *j);
 void joints_grow(struct joints *j); /* the plan has grown */
 /* A `share` line of a running member: passed on to the others, or its "ready" counted. */
 void joints_share(struct joints *j, int step, const struct event *ev);
+/* Every now and then: whoever is not ready long after the first one was is not waited for. */
+void joints_tick(struct joints *j, double now); /* by clock_now() */
 /* A member is over, well or not; call it after the schedule was told. */
 void joints_closed(struct joints *j, int step, const char *why);
 

@@ -170,8 +170,9 @@ int job_share(struct job *job, const char *key, const char *value, struct error 
 int job_take(struct job *job, const char *from, const char *key, char **value, struct error *err);
 /*
  * Says that this member is ready, waits until all are, and returns at the common start. A pair does
- * not begin without the other one; a group begins without members that are gone, for one dead node
- * of a thousand must not take the figures of all: job_take() says so to those who need it.
+ * not begin without the other one; a group begins without members that are gone, or not ready two
+ * minutes behind the first, for one bad node of a thousand must not take the figures of all:
+ * job_take() says so to those who need it.
  */
 int job_begin(struct job *job, struct error *err);
 /* The same text for one member alone: what only it needs is not sent to thousands. */
