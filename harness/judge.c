@@ -38,7 +38,9 @@ struct finding *judge_add(struct judging *x, int step, const char *check, const 
 	j->items = grow(j->items, (size_t)j->count, sizeof(*j->items));
 	f = &j->items[j->count++];
 	*f = (struct finding){ .check = check, .metric = metric, .unit = unit, .step = step };
-	f->subject = *local_subject ? xasprintf("%s/%s", node, local_subject) : xstrdup(node);
+	/* Behind the node stands a part of it, or an arrow to another node. */
+	f->subject =
+		xasprintf("%s%s%s", node, strchr("<>", *local_subject) ? "" : "/", local_subject);
 	f->why = xstrdup("");
 	f->next = xstrdup("");
 	return f;

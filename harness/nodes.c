@@ -26,7 +26,7 @@ int node_of(const struct fleet *f, const struct plan *p, const struct finding *f
 
 	/* What is missing of the whole fleet hangs on some step and has a subject of its own. */
 	if (strncmp(finding->subject, f->nodes[node].name, n) != 0 ||
-	    !strchr("/>", finding->subject[n]))
+	    !strchr("/<>", finding->subject[n]))
 		return -1;
 	return node;
 }

@@ -5,6 +5,7 @@
  */
 #include "harness/nodes.h"
 #include "reports/matrix.h"
+#include "reports/pairs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +86,8 @@ static void put_head(const struct report_input *in, struct text *out)
 	    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 	    "<meta name=\"viewport\" content=\"width=device-width\"><title>assay: ",
 	    in->spec->name, "");
-	text_addf(out, " %s</title>\n<style>%s</style></head><body>\n", in->judgement->verdict,
-		  style);
+	text_addf(out, " %s</title>\n<style>%s%s</style></head><body>\n", in->judgement->verdict,
+		  style, pairs_style);
 	if (report_is_simulated(in))
 		text_add(out, "<p class=\"simulated\">SIMULATED: these figures come from no "
 			      "hardware and accept "
@@ -167,17 +168,47 @@ static void open_table(int with_check, struct text *out)
 		 "<th>Why</th></tr></thead><tbody>\n");
 }
 
-static void put_section(const struct report_input *in, enum verdict v, const char *title,
-			struct text *out)
+/* Of pairs of nodes there may be hundreds of thousands; sentences and pictures have them all. */
+enum { PAIRS_SHOWN = 8 };
+
+static void put_rest(const struct pairs_list *l, const int *seen, struct text *out)
 {
+	for (int i = 0; i < l->count; i++) {
+		char *title;
+
+		if (seen[i] <= PAIRS_SHOWN)
+			continue;
+		title = pairs_title(l, &l->items[i]);
+		text_addf(out, "<tr><td></td><td colspan=\"7\" class=\"why\">and %d more of ",
+			  seen[i] - PAIRS_SHOWN);
+		text_add_xml(out, title);
+		text_add(out, ": see Between nodes; CSV and JSON list them all</td></tr>\n");
+		free(title);
+	}
+}
+
+static void put_section(const struct report_input *in, const struct pairs_list *l, enum verdict v,
+			const char *title, struct text *out)
+{
+	int *seen;
+
 	if (!in->judgement->of[v])
 		return;
+	seen = xcalloc((size_t)l->count + 1, sizeof(*seen));
 	text_addf(out, "<h2>%s (%d)</h2>\n", title, in->judgement->of[v]);
 	open_table(1, out);
-	for (int i = 0; i < in->judgement->count; i++)
-		if (in->judgement->items[i].verdict == v && !in->judgement->items[i].recorded)
-			put_row(&in->judgement->items[i], 1, out);
+	for (int i = 0; i < in->judgement->count; i++) {
+		const struct finding *f = &in->judgement->items[i];
+		int of = l->of_finding[i];
+
+		if (f->verdict != v || f->recorded)
+			continue;
+		if (of < 0 || !pairs_are_many(&l->items[of]) || ++seen[of] <= PAIRS_SHOWN)
+			put_row(f, 1, out);
+	}
+	put_rest(l, seen, out);
 	text_add(out, "</tbody></table>\n");
+	free(seen);
 }
 
 static void put_moments(const struct report_input *in, struct text *out)
@@ -285,8 +316,31 @@ static void put_series(const struct report_input *in, struct text *out)
 	}
 }
 
-static void put_all(const struct report_input *in, struct text *out)
+static int is_in_picture(const struct pairs_list *l, int finding)
 {
+	return l->of_finding[finding] >= 0 && pairs_are_many(&l->items[l->of_finding[finding]]);
+}
+
+/* Figures of pairs as one row, in the place of the first of them. */
+static void put_once(const struct pairs_list *l, int of, char *told, struct text *out)
+{
+	const struct pairs *p = &l->items[of];
+	char *title;
+
+	if (told[of])
+		return;
+	told[of] = 1;
+	title = pairs_title(l, p);
+	put(out, "<tr><td></td><td>", p->any->metric, "</td><td colspan=\"5\" class=\"why\">");
+	text_addf(out, "%d figures of %d nodes: see ", p->count, p->node_count);
+	text_add_xml(out, title);
+	text_add(out, " in Between nodes</td></tr>\n");
+	free(title);
+}
+
+static void put_all(const struct report_input *in, const struct pairs_list *l, struct text *out)
+{
+	char *told = xcalloc((size_t)l->count + 1, 1);
 	const char *check = "";
 
 	text_add(out, "<h2>All figures</h2>\n");
@@ -300,12 +354,17 @@ static void put_all(const struct report_input *in, struct text *out)
 		check = f->check;
 		if (matrix_has(in->judgement, i))
 			continue;
+		if (is_in_picture(l, i)) {
+			put_once(l, l->of_finding[i], told, out);
+			continue;
+		}
 		if (report_series(in->judgement, i) > SERIES_SHOWN)
 			i += report_series(in->judgement, i) - 1;
 		else
 			put_row(f, 0, out);
 	}
 	text_add(out, "</tbody></table>\n");
+	free(told);
 }
 
 struct listing {
@@ -328,21 +387,24 @@ static void put_part(void *arg, int node, const char *part)
 
 void report_html(const struct report_input *in, struct text *out)
 {
+	struct pairs_list *pairs = pairs_collect(in);
 	struct listing parts = { in, out };
 
 	put_head(in, out);
 	put_facts(in, out);
-	put_section(in, VERDICT_FAIL, "What failed", out);
-	put_section(in, VERDICT_INCONCLUSIVE, "What is too close to tell", out);
-	put_section(in, VERDICT_NOT_MEASURED, "What was not measured", out);
-	put_section(in, VERDICT_WAIVED, "What was waived", out);
+	put_section(in, pairs, VERDICT_FAIL, "What failed", out);
+	put_section(in, pairs, VERDICT_INCONCLUSIVE, "What is too close to tell", out);
+	put_section(in, pairs, VERDICT_NOT_MEASURED, "What was not measured", out);
+	put_section(in, pairs, VERDICT_WAIVED, "What was waived", out);
 	put_moments(in, out);
 	report_charts(in, out);
+	report_pairs_html(in, pairs, out);
 	put_matrices(in, out);
-	put_all(in, out);
+	put_all(in, pairs, out);
 	put_series(in, out);
 	text_add(out, "<h2>Parts</h2>\n<table><thead><tr><th>Part</th><th>Model</th><th>Serial</th>"
 		      "<th>Firmware</th></tr></thead><tbody>\n");
 	report_parts(in, put_part, &parts);
 	text_add(out, "</tbody></table>\n</body></html>\n");
+	pairs_free(pairs);
 }

@@ -26,7 +26,7 @@ static char *part_of(const char *subject)
 
 	if (!slash)
 		return xstrdup("");
-	other = strchr(slash + 1, '>');
+	other = strpbrk(slash + 1, "<>");
 	if (other && strchr(other, '/'))
 		return xstrndup(slash + 1, (size_t)(other - slash - 1));
 	return xstrdup(slash + 1);

@@ -2,6 +2,7 @@
  * text.c - the report on a terminal: verdict, what failed and why, what was not measured, figures.
  */
 #include "reports/matrix.h"
+#include "reports/pairs.h"
 
 #include "harness/nodes.h"
 
@@ -143,6 +144,22 @@ static void print_one(struct text *out, const struct finding *f)
 		wrapf(out, 6, "to set it: %s", f->next);
 }
 
+/* What a finding is about within its node: "numa0>numa0", ">n007", "nic3>n007/nic3", or "". */
+static const char *local_of(const struct finding *f)
+{
+	const char *s = f->subject + strcspn(f->subject, "/<>");
+
+	return s + (*s == '/');
+}
+
+/* To one other node or from one, or between NICs of two: a pair, whichever two they are. */
+static int is_pair(const struct finding *f)
+{
+	size_t own = strcspn(local_of(f), "<>");
+
+	return local_of(f)[own] && (!own || strchr(local_of(f) + own, '/'));
+}
+
 struct section {
 	enum verdict verdict;
 	const char *title;
@@ -199,7 +216,8 @@ static int same_failure(const struct finding *a, const struct finding *b)
 	       a->source && b->source && !strcmp(a->source, b->source);
 }
 
-enum { FAILURES_LEAST = 3 };
+/* Of failing pairs there may be thousands; what they have in common stands below. */
+enum { FAILURES_LEAST = 3, PAIRS_SHOWN = 40 };
 
 /* Those like the one at `first`, as one list; 0 if they are too few for that. */
 static int print_failures(const struct judgement *j, int first, char *done, struct text *out)
@@ -207,7 +225,7 @@ static int print_failures(const struct judgement *j, int first, char *done, stru
 	const struct finding *f = &j->items[first];
 	char value[80], limit[120];
 	struct text t;
-	int n = 0;
+	int n = 0, pairs = 0;
 
 	for (int i = first; i < j->count; i++)
 		n += same_failure(f, &j->items[i]);
@@ -221,10 +239,15 @@ static int print_failures(const struct judgement *j, int first, char *done, stru
 
 		if (!same_failure(f, g))
 			continue;
+		done[i] = 1;
+		pairs += is_pair(g);
+		if (pairs > PAIRS_SHOWN && is_pair(g))
+			continue;
 		report_value(g, value, sizeof(value));
 		text_addf(&t, "%s%s: %s", t.len ? ", " : "", g->subject, value);
-		done[i] = 1;
 	}
+	if (pairs > PAIRS_SHOWN)
+		text_addf(&t, ", and %d more pairs, in the other formats", pairs - PAIRS_SHOWN);
 	wrap(out, t.data, 6);
 	wrapf(out, 6, "limit from: %s", f->source);
 	if (f->at.line)
@@ -251,6 +274,29 @@ static void print_section(const struct report_input *in, const struct section *s
 			print_one(out, f);
 	}
 	free(done);
+}
+
+/* What failing pairs of nodes have in common. */
+static void print_pairs(const struct report_input *in, struct text *out)
+{
+	struct pairs_list *l = pairs_collect(in);
+	int any = 0;
+
+	for (int i = 0; i < l->count; i++) {
+		const struct pairs *p = &l->items[i];
+		int n;
+		char **said = pairs_say(in, p, &n), *title = pairs_title(l, p);
+
+		if (n && !any++)
+			text_add(out, "\nBetween nodes\n\n");
+		if (n)
+			wrapf(out, 2, "%s: %d of %d fail", title, p->of[VERDICT_FAIL], p->count);
+		for (int k = 0; k < n; k++)
+			wrap(out, said[k], 6);
+		pairs_sentences_free(said, n);
+		free(title);
+	}
+	pairs_free(l);
 }
 
 /* Once for each part and step, since a dead GPU has many findings and one moment. */
@@ -396,27 +442,16 @@ static int part_of(const struct finding *f)
 	const char *slash = strchr(f->subject, '/');
 	int kind = slash ? part_kind_of(slash + 1) : PART_NODE;
 
-	return kind > PART_NODE && slash[1 + strcspn(slash + 1, "> ")] == '\0' ? kind : PART_NODE;
-}
-
-/* What a finding is about within its node: "numa0>numa0", ">n007", or "". */
-static const char *local_of(const struct finding *f)
-{
-	const char *slash = strchr(f->subject, '/');
-
-	return slash ? slash + 1 : "";
-}
-
-/* To one other node or from one: a pair of nodes, whichever two they are. */
-static int is_pair(const struct finding *f)
-{
-	return *local_of(f) == '>' || *local_of(f) == '<';
+	return kind > PART_NODE && slash[1 + strcspn(slash + 1, "<> ")] == '\0' ? kind : PART_NODE;
 }
 
 static int is_same_place(const struct finding *a, const struct finding *b)
 {
-	return part_of(a) != PART_NODE || (is_pair(a) && *local_of(a) == *local_of(b)) ||
-	       !strcmp(local_of(a), local_of(b));
+	size_t n = strcspn(local_of(a), "<>");
+
+	if (part_of(a) != PART_NODE || !strcmp(local_of(a), local_of(b)))
+		return 1;
+	return is_pair(a) && is_pair(b) && !strncmp(local_of(a), local_of(b), n + 1);
 }
 
 /*
@@ -426,7 +461,7 @@ static int is_same_place(const struct finding *a, const struct finding *b)
 static int is_alike(const struct finding *a, const struct finding *b)
 {
 	return !strcmp(a->metric, b->metric) && a->verdict == b->verdict && b->samples &&
-	       !b->found && (b->verdict == VERDICT_PASS || b->recorded) &&
+	       !b->found && (b->verdict == VERDICT_PASS || b->recorded || is_pair(b)) &&
 	       part_of(b) == part_of(a) && is_same_place(a, b) &&
 	       !a->limit_text == !b->limit_text &&
 	       (!a->limit_text || !strcmp(a->limit_text, b->limit_text));
@@ -434,7 +469,8 @@ static int is_alike(const struct finding *a, const struct finding *b)
 
 static void print_range(const struct finding *f, double low, double high, int n, struct text *out)
 {
-	char a[60], b[60], value[130], limit[120], what[120];
+	int where = (int)strcspn(local_of(f), is_pair(f) ? "<>" : "");
+	char a[60], b[60], value[130], limit[120], what[200];
 
 	quantity_text(low, f->unit, a, sizeof(a));
 	quantity_text(high, f->unit, b, sizeof(b));
@@ -446,9 +482,8 @@ static void print_range(const struct finding *f, double low, double high, int n,
 		snprintf(what, sizeof(what), "%s, %d %ss", f->metric, n,
 			 part_kind_name((enum part_kind)part_of(f)));
 	else
-		snprintf(what, sizeof(what), "%s%s%.60s, %d %s", f->metric,
-			 is_pair(f) || !*local_of(f) ? "" : " ", is_pair(f) ? "" : local_of(f), n,
-			 is_pair(f) ? "pairs" : "nodes");
+		snprintf(what, sizeof(what), "%s%s%.*s, %d %s", f->metric, where ? " " : "", where,
+			 local_of(f), n, is_pair(f) ? "pairs" : "nodes");
 	print_line(marks[f->verdict], what, low < high ? value : b, limit, out);
 }
 
@@ -605,6 +640,7 @@ void report_text(const struct report_input *in, struct text *out)
 	print_nodes(in, out);
 	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
 		print_section(in, &sections[i], out);
+	print_pairs(in, out);
 	print_moments(in, out);
 	print_figures(in, out);
 	print_absent(in, out);

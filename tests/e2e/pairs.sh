@@ -277,10 +277,10 @@ is real "sum('through net0' in e.get('text', '') and '#' not in e['step'] for e 
 if ip netns exec $mark-2 tc qdisc add dev net0 root tbf rate 100mbit burst 32k latency 20ms 2>/dev/null; then
 	through 1 slow
 	for other in 1 3; do
-		says "net_pair rate of 10.99.0.2/>10.99.0.$other"
-		silent "net_pair rate of 10.99.0.$other/>10.99.0.2"
+		says "net_pair rate of 10.99.0.2>10.99.0.$other"
+		silent "net_pair rate of 10.99.0.$other>10.99.0.2"
 	done
-	silent "net_pair rate of 10.99.0.1/>10.99.0.3"
+	silent "net_pair rate of 10.99.0.1>10.99.0.3"
 	ip netns exec $mark-2 tc qdisc del dev net0 root
 else
 	note "an interface that is slow: no tbf here"
