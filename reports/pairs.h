@@ -108,6 +108,7 @@ void pairs_maps(struct pairs_sheet *s, const struct pairs *p);
 void pairs_strip(const struct report_input *in, const struct pairs *p, struct text *out);
 /* From 0 at the low end of values and limit to 1 at the high end: what colour and height follow. */
 double pairs_scale(const struct pairs *p, double value);
+int pairs_shows_limit(const struct pairs *p);
 void pairs_range(const struct pairs *p, double *low, double *high);
 /* "rail 3" as a caption with what is bad there, in HTML; nothing for a check without NICs. */
 void pairs_rail_caption(const struct pairs *p, int rail, struct text *out);

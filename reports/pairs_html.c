@@ -38,11 +38,17 @@ const char pairs_style[] =
 
 /* ---- what maps and strips share ---- */
 
+/* One that is far from all values would leave no colours to tell them apart by. */
+int pairs_shows_limit(const struct pairs *p)
+{
+	return p->any->limit_text && p->any->limit >= p->low / 2 && p->any->limit <= p->high * 2;
+}
+
 void pairs_range(const struct pairs *p, double *low, double *high)
 {
 	*low = p->low;
 	*high = p->high;
-	if (!p->any->limit_text)
+	if (!pairs_shows_limit(p))
 		return;
 	*low = fmin(*low, p->any->limit);
 	*high = fmax(*high, p->any->limit);

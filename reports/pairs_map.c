@@ -21,7 +21,8 @@ struct map {
 	const struct finding **cells; /* [from * n + to], NULL where nobody met */
 	char *row_bad, *column_bad;   /* nodes that send or get badly whomever they meet */
 	double left, top, cw, ch;
-	int with_values; /* as numbers in the cells */
+	int with_values;    /* as numbers in the cells */
+	int prefix, suffix; /* how much long names have in common, which is left out */
 };
 
 /* ---- scale ---- */
@@ -71,7 +72,7 @@ static void put_scale(const struct pairs *p, struct text *out)
 		  BAR, SHADES * CELL, SHADES * CELL, BAR + SHADES * CELL + 5);
 	text_add_xml(out, b);
 	text_add(out, "</text>");
-	if (p->any->limit_text) {
+	if (pairs_shows_limit(p)) {
 		double x = BAR + SHADES * CELL * pairs_scale(p, p->any->limit);
 
 		text_addf(out,
@@ -135,32 +136,85 @@ static const char *name_of(const struct report_input *in, const struct map *m, i
 	return in->fleet->nodes[m->p->nodes[node]].name;
 }
 
-/* The end of a long name, which tells nodes apart; never a part of a character. */
-static void put_name(const char *name, struct text *out)
+static int same_start(const char *a, const char *b, int most)
 {
-	size_t len = strlen(name);
-	const char *tail = len > NAME_MOST ? name + len - NAME_MOST + 1 : name;
+	int n = 0;
 
-	while (tail != name && (*tail & 0xc0) == 0x80)
-		tail++;
-	text_add(out, tail != name ? "\xe2\x80\xa6" : "");
-	text_add_xml(out, tail);
+	while (n < most && a[n] && a[n] == b[n])
+		n++;
+	return n;
+}
+
+static int same_end(const char *a, const char *b, int most)
+{
+	int la = (int)strlen(a), lb = (int)strlen(b), n = 0;
+
+	while (n < most && n < la && n < lb && a[la - 1 - n] == b[lb - 1 - n])
+		n++;
+	return n;
+}
+
+/* Numbers are not cut in two, nor are characters of several bytes. */
+static int is_inside(char c)
+{
+	return (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
+}
+
+/* Of long names only what tells nodes apart: "rack12-gpu003.site" is "003" where all are alike. */
+static void shorten_names(const struct report_input *in, struct map *m)
+{
+	const char *first = name_of(in, m, 0);
+	int len = (int)strlen(first), longest = 0, shortest = len;
+
+	m->prefix = m->suffix = len;
+	for (int i = 0; i < m->n; i++) {
+		const char *name = name_of(in, m, i);
+
+		m->prefix = same_start(first, name, m->prefix);
+		m->suffix = same_end(first, name, m->suffix);
+		longest = (int)strlen(name) > longest ? (int)strlen(name) : longest;
+		shortest = (int)strlen(name) < shortest ? (int)strlen(name) : shortest;
+	}
+	while (m->prefix && is_inside(first[m->prefix - 1]))
+		m->prefix--;
+	while (m->suffix && is_inside(first[len - m->suffix]))
+		m->suffix--;
+	if (longest <= NAME_MOST || m->prefix + m->suffix >= shortest)
+		m->prefix = m->suffix = 0;
+}
+
+static int shown_length(const struct report_input *in, const struct map *m, int node)
+{
+	int len = (int)strlen(name_of(in, m, node)) - m->prefix - m->suffix;
+
+	return len > NAME_MOST ? NAME_MOST : len;
+}
+
+static void put_name(const struct report_input *in, const struct map *m, int node, struct text *out)
+{
+	const char *name = name_of(in, m, node), *end = name + strlen(name) - m->suffix;
+	const char *start = end - shown_length(in, m, node);
+	char *shown;
+
+	while (start > name && start < end && (*start & 0xc0) == 0x80)
+		start++;
+	shown = xstrndup(start, (size_t)(end - start));
+	text_add_xml(out, shown);
+	free(shown);
 }
 
 static int longest_name(const struct report_input *in, const struct map *m)
 {
-	size_t most = 0;
+	int most = 0;
 
-	for (int i = 0; i < m->n; i++) {
-		size_t len = strlen(name_of(in, m, i));
-
-		most = len > most ? len : most;
-	}
-	return most > NAME_MOST ? NAME_MOST : (int)most;
+	for (int i = 0; i < m->n; i++)
+		most = shown_length(in, m, i) > most ? shown_length(in, m, i) : most;
+	return most;
 }
 
 static void measure_map(const struct report_input *in, struct map *m, int is_rail)
 {
+	shorten_names(in, m);
 	m->with_values = m->n <= (is_rail ? RAIL_VALUES : SINGLE_VALUES);
 	m->left = 8 + 6.2 * longest_name(in, m);
 	m->top = m->left;
@@ -171,7 +225,7 @@ static void measure_map(const struct report_input *in, struct map *m, int is_rai
 		m->cw = m->with_values ? 46 : fmin(fmax(900.0 / m->n, 6.5), 20);
 		m->ch = m->with_values ? 22 : m->cw;
 	}
-	if (m->cw > 6.4 * longest_name(in, m))
+	if (m->cw > 6.2 * longest_name(in, m) + 6)
 		m->top = 16; /* names of columns lie flat */
 }
 
@@ -211,7 +265,7 @@ static void put_names(const struct report_input *in, const struct map *m, struct
 		if (rows[i]) {
 			text_addf(out, "<text%s text-anchor=\"end\" x=\"%.1f\" y=\"%.1f\">",
 				  m->row_bad[i] ? " class=\"b\"" : "", m->left - 4, y);
-			put_name(name_of(in, m, i), out);
+			put_name(in, m, i, out);
 			text_add(out, "</text>");
 		}
 		if (!columns[i])
@@ -222,7 +276,7 @@ static void put_names(const struct report_input *in, const struct map *m, struct
 		else
 			text_addf(out, "<text%s transform=\"translate(%.1f %.1f) rotate(-90)\">",
 				  m->column_bad[i] ? " class=\"b\"" : "", x + 3.5, m->top - 4);
-		put_name(name_of(in, m, i), out);
+		put_name(in, m, i, out);
 		text_add(out, "</text>");
 	}
 	text_add(out, "\n");
@@ -230,24 +284,33 @@ static void put_names(const struct report_input *in, const struct map *m, struct
 	free(rows);
 }
 
-/* What is shown when somebody points at a cell. */
-static void put_title(const struct finding *f, struct text *out)
+static const struct finding *cell_at(const struct map *m, int r, int c)
 {
+	return m->cells[r * m->n + c];
+}
+
+/* What is shown when somebody points at a cell. A lost step's finding names but one of the two. */
+static void put_title(const struct report_input *in, const struct map *m, int r, int c,
+		      struct text *out)
+{
+	const struct finding *f = cell_at(m, r, c);
+	char *two = xasprintf("%s to %s", name_of(in, m, r), name_of(in, m, c));
 	char value[300], limit[300];
 
 	report_value(f, value, sizeof(value));
 	report_limit(f, limit, sizeof(limit));
 	text_add(out, "<title>");
-	text_add_xml(out, f->subject);
-	text_addf(out, ": ");
+	text_add_xml(out, strpbrk(f->subject, "<>") ? f->subject : two);
+	text_add(out, ": ");
 	text_add_xml(out, f->samples ? value : "not measured");
 	text_add(out, *limit ? ", wanted " : "");
 	text_add_xml(out, limit);
-	if (!f->recorded)
+	if (!f->recorded && f->samples)
 		text_addf(out, ", %s", verdict_name(f->verdict));
 	text_add(out, *f->why ? ": " : "");
 	text_add_xml(out, f->why);
 	text_add(out, "</title>");
+	free(two);
 }
 
 static int wants_text(struct pairs_sheet *s, const struct finding *f)
@@ -257,11 +320,6 @@ static int wants_text(struct pairs_sheet *s, const struct finding *f)
 	if (pair_has_value(f) && !pair_is_bad(f))
 		return 0;
 	return s->texts_left-- > 0;
-}
-
-static const struct finding *cell_at(const struct map *m, int r, int c)
-{
-	return m->cells[r * m->n + c];
 }
 
 static int shade_at(const struct map *m, int r, int c)
@@ -335,7 +393,7 @@ static void put_row(struct pairs_sheet *s, const struct map *m, int r)
 		if (shade < 0 || !wants_text(s, cell_at(m, r, c)))
 			continue;
 		text_addf(out, "<path class=\"c%d\" d=\"M%d %d.5h1\">", shade, c, r);
-		put_title(cell_at(m, r, c), out);
+		put_title(s->in, m, r, c, out);
 		text_add(out, "</path>");
 	}
 	text_add(out, s->all_texts ? "\n" : "</g>\n");
@@ -357,7 +415,7 @@ static void put_holes(struct pairs_sheet *s, const struct map *m)
 				  m->left + c * m->cw, m->top + r * m->ch, m->cw, m->ch, m->cw);
 			if (wants_text(s, f)) {
 				text_add(s->out, ">");
-				put_title(f, s->out);
+				put_title(s->in, m, r, c, s->out);
 				text_add(s->out, "</path>\n");
 			} else {
 				text_add(s->out, "/>");

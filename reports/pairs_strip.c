@@ -120,7 +120,7 @@ static void put_frame(const struct strip *s, struct text *out)
 		text_add_xml(out, text);
 		text_add(out, "</text>\n");
 	}
-	if (!s->p->any->limit_text)
+	if (!pairs_shows_limit(s->p))
 		return;
 	text_addf(out,
 		  "<path fill=\"none\" stroke=\"#1b1f24\" stroke-dasharray=\"6 3\" d=\"M%d "
@@ -340,14 +340,17 @@ void pairs_strip(const struct report_input *in, const struct pairs *p, struct te
 	s.with_dots = p->count <= DOTS_MOST;
 	put_in_order(&s);
 	s.worst_count = find_worst(&s, s.worst);
-	text_addf(out, "<p class=\"why\">Nodes side by side%s, from the %s median on; %s.</p>\n",
+	text_addf(out, "<p class=\"why\">Nodes side by side%s, from the %s median on; %s%s.</p>\n",
 		  in->spec->units.count ? " within their units" : "",
 		  p->less_is_better ? "highest" : "lowest",
 		  s.with_dots
 			  ? "each figure stands at both of its nodes, and a cross breaks the "
 			    "limit or is too close to tell"
 			  : "medians of what each reached, pale as far as its worst figure, and a "
-			    "cross is bad with all partners");
+			    "cross is bad with all partners",
+		  p->any->limit_text && !pairs_shows_limit(p)
+			  ? "; the limit is too far away to be drawn"
+			  : "");
 	for (int r = 0; r < p->rail_count; r++) {
 		text_add(out, "<figure>\n");
 		pairs_rail_caption(p, r, out);

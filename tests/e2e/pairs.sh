@@ -229,6 +229,31 @@ is again "sorted(s.split('/')[2] for s in starts if '#2' in s) == nodes and sum(
 is again "all(words[s] == 'done' for s in words)"
 is again "all(told['rate', a, '>' + b] == 12 for p in rounds['r1'] for a in p for b in p if a != b)"
 
+# ---- reports: what failing pairs have in common, and a map of each metric
+cp -r again one-slow
+journal_edit one-slow/journal.jsonl '
+for i, l in enumerate(lines):
+	e = load(l)
+	if e["e"] == "data" and e["m"] == "rate":
+		e["v"] = {k: [0.000001] * len(v) if "127.0.0.3" in (e["at"], k[1:]) else v for k, v in e["v"].items()}
+		lines[i] = seal(e)
+'
+expect 0 "$ASSAY" report one-slow
+says "net_pair rate: 6 figures, wanted >= 0.00001 GB/s 127.0.0."
+says "127.0.0.1>127.0.0.3: 0.000001"
+says "Between nodes net_pair rate: 6 of 12 fail 127.0.0.3: low with 3 of 3 partners, both ways (median 0.000001"
+expect 0 "$ASSAY" report one-slow --format html
+says "<li>127.0.0.3: low with 3 of 3 partners, both ways"
+says "<title>127.0.0.3&gt;127.0.0.1: 0.000001 GB/s, wanted &gt;= 0.00001 GB/s, fail</title>"
+silent "url(#hatch-fine)"
+check "each pair is a cell of three maps, and of two of what is not judged" \
+	test "$(grep -oE '<title>127.0.0.[1-4]&gt;' "$out" | wc -l)" = 60
+check "no row for each pair in the list of all figures" \
+	test "$(grep -c '<td>127.0.0.[1-4]&gt;127.0.0.[1-4]</td>' "$out")" = 6
+expect 0 "$ASSAY" report step --format html # one step of it was killed
+says "<title>127.0.0.3 to 127.0.0."
+says ": not measured: it died: killed by signal 9"
+
 # ---- real interfaces: a namespace for each node, and a bridge between them
 if [ "$(id -u)" != 0 ] || ! unshare -n true 2>/dev/null || ! command -v ip >/dev/null; then
 	note "TCP through interfaces: needs root, network namespaces and ip"

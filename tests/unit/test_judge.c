@@ -344,6 +344,30 @@ static void pairs_need_general_limits(void **state)
 	drop(&x);
 }
 
+/* Behind a node stands a part of it after a slash, or at once the arrow to another node. */
+static void subjects_of_pairs_have_no_slash(void **state)
+{
+	static const char *const subjects[][2] = {
+		{ ">n2", "n1>n2" },      { "<n2", "n1<n2" }, { "nic3>n2/nic3", "n1/nic3>n2/nic3" },
+		{ "disk0", "n1/disk0" }, { "", "n1" },
+	};
+	struct fixture x =
+		make(LIMIT("hello.rate", "at_least: 5") "waivers: [{check: hello, metric: "
+							"rate, subject: 'n1>*', reason: r, by: "
+							"Ann}]\n",
+		     "n[1-2]", "hello");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+		add_samples(&x, "p/hello/n1", "rate", subjects[i][0], "4,4,4,4,4,4");
+	add_end(&x, "p/hello/n1", "done", ARRAY_SIZE(subjects));
+	run_judge(&x);
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+		assert_int_equal(finding(&x, "rate", subjects[i][1])->verdict,
+				 i ? VERDICT_FAIL : VERDICT_WAIVED);
+	drop(&x);
+}
+
 /* The samples are good; the step's end decides. */
 static const struct {
 	const char *word;
@@ -900,6 +924,7 @@ int main(void)
 		cmocka_unit_test(figures_meet_limits),
 		cmocka_unit_test(a_limit_that_is_built_in_is_told),
 		cmocka_unit_test(pairs_need_general_limits),
+		cmocka_unit_test(subjects_of_pairs_have_no_slash),
 		cmocka_unit_test(a_step_that_is_not_whole_has_no_figures),
 		cmocka_unit_test(what_is_missing_has_a_name),
 		cmocka_unit_test(absent_is_not_a_hole),

@@ -23,12 +23,16 @@ static const char profile_text[] =
 	"assay: profile/1\nname: t\nphases: [{name: f, checks: {p: {}, q: {}}}]\n";
 
 #define HELLO "{\"e\":\"hello\",\"at\":\"n1\",\"version\":\"1\",\"commit\":\"c\"}"
-#define DATA(check, value)                                                                         \
-	"{\"e\":\"data\",\"step\":\"f/" check "/n1\",\"m\":\"rate\",\"v\":{\"\":[" value "]}}"
+#define DATA(check, value) DATA_OF(check, "", value)
+#define DATA_OF(check, subject, value)                                                             \
+	"{\"e\":\"data\",\"step\":\"f/" check "/n1\",\"m\":\"rate\",\"v\":{\"" subject             \
+	"\":[" value "]}}"
 #define END(check, word, lines)                                                                    \
 	"{\"e\":\"end\",\"step\":\"f/" check "/n1\",\"word\":\"" word "\",\"why\":\"because\","    \
 	"\"lines\":" lines "}"
 #define GOOD(check) DATA(check, "10,10,10,10,10,10") "\n" END(check, "done", "1") "\n"
+#define BAD_OF(check, subject)                                                                     \
+	DATA_OF(check, subject, "9,9,9,9,9,9") "\n" END(check, "done", "1") "\n"
 #define BAD(check) DATA(check, "9,9,9,9,9,9") "\n" END(check, "done", "1") "\n"
 
 static const struct {
@@ -48,6 +52,10 @@ static const struct {
 	  0, 1 },
 	{ "lines of a step are lost", HELLO "\n" GOOD("p") END("q", "done", "7") "\n", NODE_LOST,
 	  "its end counts 7 lines, the journal holds 0 good ones", 0, 1 },
+	{ "what goes to another node fails", HELLO "\n" GOOD("p") BAD_OF("q", ">n10"), NODE_FAILED,
+	  "", 1, 1 },
+	{ "what comes from another node fails", HELLO "\n" GOOD("p") BAD_OF("q", "<n10"),
+	  NODE_FAILED, "", 1, 1 },
 	{ "a failure goes before a loss", HELLO "\n" BAD("p") END("q", "lost", "0") "\n",
 	  NODE_FAILED, "because", 1, 0 },
 	{ "it never answered", "", NODE_LOST, "", 0, 0 },
