@@ -239,6 +239,11 @@ static const struct {
 	  0,
 	  { { NODE, 1, 0 } },
 	  "n001: low with 2 of 2 partners, both ways (median 31.20 of 48 GB/s)" },
+	{ "a pair that nobody else can be held against",
+	  3,
+	  0,
+	  { { PAIR, 1, 2 }, { DEAD, 3, 0 } },
+	  "2 figures that point at no single node or pair|n003: not measured with any partner" },
 	{ "one slow NIC",
 	  8,
 	  8,
@@ -556,20 +561,28 @@ static void maps_are_whole(void **state)
 
 static void names_never_become_markup(void **state)
 {
-	static const char *const names[] = { "<img src=x onerror=y>", "\"n2\"", "n3'&amp;",
-					     "</svg><script>",
-					     "n\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-					     "\xc3\xa4\xc3\xa4\xc3\xa4" };
-	struct world w;
-	struct finding *f;
-	char *html;
+	/* maps with values, small ones, one a rail, and strips */
+	static const int sizes[][2] = { { 5, 0 }, { 5, 2 }, { 20, 0 }, { 130, 0 }, { 130, 2 } };
+	char *names[130] = {
+		xstrdup("<img src=x onerror=y>"),
+		xstrdup("\"n2\""),
+		xstrdup("n3'&amp;"),
+		xstrdup("</svg><script>"),
+		xstrdup("n\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"),
+	};
 
 	(void)state;
-	for (int rails = 0; rails < 3; rails += 2) {
-		build(&w, 5, names);
-		fill(&w, rails, (struct fault[]){ { NODE, 1, 0 }, { DEAD, 2, 0 }, { 0 } });
-		f = add(&w, 1, "rate", xstrdup("\"n2\"/nic0\"><b>>n3'&amp;/nic0"), VERDICT_FAIL, 3);
-		f->unit = "<b>";
+	for (size_t i = 5; i < ARRAY_SIZE(names); i++)
+		names[i] = xasprintf("<img src=%zu>", i);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct world w;
+		char *html;
+
+		build(&w, sizes[i][0], (const char *const *)names);
+		fill(&w, sizes[i][1], (struct fault[]){ { NODE, 1, 0 }, { DEAD, 2, 0 }, { 0 } });
+		add(&w, 1, "rate", xstrdup("\"n2\"/nic0\"><b>>n3'&amp;/nic0"), VERDICT_FAIL, 3);
+		for (int k = 0; k < w.judgement.count; k++)
+			w.judgement.items[k].unit = "<b>";
 		html = page(&w);
 		assert_well_formed(html);
 		assert_null(strstr(html, "<img"));
@@ -580,6 +593,8 @@ static void names_never_become_markup(void **state)
 		free(html);
 		tear_down(&w);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		free(names[i]);
 }
 
 /* What physics forbids has a number and is no value; what no limit judges is one. */
