@@ -561,8 +561,8 @@ static void maps_are_whole(void **state)
 
 static void names_never_become_markup(void **state)
 {
-	/* maps with values, small ones, one a rail, and strips */
-	static const int sizes[][2] = { { 5, 0 }, { 5, 2 }, { 20, 0 }, { 130, 0 }, { 130, 2 } };
+	/* maps with values, one a rail, one with texts of whole rows, and strips */
+	static const int sizes[][2] = { { 5, 0 }, { 5, 2 }, { 128, 0 }, { 130, 0 }, { 130, 2 } };
 	char *names[130] = {
 		xstrdup("<img src=x onerror=y>"),
 		xstrdup("\"n2\""),
