@@ -225,7 +225,7 @@ static void measure_map(const struct report_input *in, struct map *m, int is_rai
 		m->cw = m->with_values ? 46 : fmin(fmax(900.0 / m->n, 6.5), 20);
 		m->ch = m->with_values ? 22 : m->cw;
 	}
-	if (m->cw > 6.2 * longest_name(in, m) + 6)
+	if (m->cw > 6.2 * longest_name(in, m) + 2)
 		m->top = 16; /* names of columns lie flat */
 }
 
