@@ -11,6 +11,7 @@
 #include "harness/gates.h"
 #include "harness/heat.h"
 #include "harness/joint.h"
+#include "harness/marks.h"
 #include "harness/orders.h"
 #include "harness/reach.h"
 #include "harness/remaining.h"
@@ -26,13 +27,20 @@ enum {
 	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
 	STOP_SECONDS = 20, /* for agents to stop their children, since the last line of telemetry */
 	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
+	NODE_MARKS_MOST = 1000, /* of trouble; as many again that accuse nobody */
+	GAP_SECONDS = 60,       /* a sampler tells something every 10 s */
 };
 
 struct node {
-	int told;      /* to send telemetry */
-	int rebooted;  /* since its steps in the journal */
-	int retired;   /* takes no further steps */
-	char why[300]; /* of that */
+	int told;        /* to send telemetry */
+	int gap;         /* of its telemetry, in the journal */
+	int marks[2];    /* of trouble, and calm ones, in the journal */
+	double heard;    /* when telemetry came last, or it was told to send it; wall clock */
+	double heard_at; /* the same by the clock of deadlines */
+	int heard_end;   /* some came after the run was over */
+	int rebooted;    /* since its steps in the journal */
+	int retired;     /* takes no further steps */
+	char why[300];   /* of that */
 	struct node_sent sent;
 };
 
@@ -52,6 +60,7 @@ struct run {
 	struct telemetry_files *telemetry; /* NULL: none is kept */
 	struct node *nodes;
 	struct attempt *attempts; /* of each step */
+	int watches;              /* nodes are told to send telemetry */
 	int phase;
 	int stopping, over;
 	int failed_steps;
@@ -102,6 +111,18 @@ static void write_note(struct run *r, int node, const char *text)
 
 	json_object_set_new(event, "at", event_string(node_name(r, node), 255));
 	json_object_set_new(event, "text", event_string(text, 500));
+	add_own(r, event, 0);
+}
+
+/* What becomes of a node's telemetry; since: 0 if it is not about a time. */
+static void journal_watch(struct run *r, int node, enum watch_word word, double since)
+{
+	json_t *event = event_new(EV_WATCH);
+
+	json_object_set_new(event, "at", json_string(node_name(r, node)));
+	json_object_set_new(event, "word", json_string(watch_word_name(word)));
+	if (since > 0)
+		json_object_set_new(event, "since", json_real(since));
 	add_own(r, event, 0);
 }
 
@@ -376,9 +397,13 @@ static void on_ready(void *arg, int node)
 	if (r->nodes[node].rebooted)
 		look_again(r, node);
 	journal_clock(r, node);
-	if (r->telemetry)
+	if (r->watches) {
 		reach_send(r->reach, &node, 1, event_new(EV_TELE));
-	r->nodes[node].told = r->telemetry != NULL;
+		journal_watch(r, node, WATCH_TOLD, 0);
+		r->nodes[node].told = 1;
+		r->nodes[node].heard = clock_wall();
+		r->nodes[node].heard_at = clock_now();
+	}
 	schedule_ready(r->schedule, node);
 	advance(r);
 }
@@ -454,7 +479,45 @@ static int is_other_boot(const struct run *r, int node, const struct event *ev)
 	return *before && strcmp(before, event_text(ev, "boot")) != 0;
 }
 
-/* Not into the journal: it is much, and what is missing of it stands in nobody's way. */
+/* Marks are what the judge needs of telemetry. Those beyond the bound are a hole, unless calm. */
+static void take_mark(struct run *r, int node, const struct event *ev, const char *line, size_t len)
+{
+	int calm = mark_is_calm(event_text(ev, "what"), event_text(ev, "text"));
+	int *count = &r->nodes[node].marks[calm];
+
+	if (*count > NODE_MARKS_MOST || !r->nodes[node].told)
+		return;
+	if (++*count <= NODE_MARKS_MOST)
+		keep_line(r, ev, line, len);
+	else
+		journal_watch(r, node, calm ? WATCH_ENOUGH : WATCH_FULL, 0);
+}
+
+static void hear(struct run *r, int node)
+{
+	struct node *n = &r->nodes[node];
+
+	if (n->gap && n->told)
+		journal_watch(r, node, WATCH_BACK, n->heard);
+	n->gap = 0;
+	n->heard = clock_wall();
+	n->heard_at = clock_now();
+	n->heard_end |= r->over;
+}
+
+/* A node that is lost is lost anyway; any other must go on telling. */
+static void find_gap(struct run *r, int node)
+{
+	struct node *n = &r->nodes[node];
+
+	if (!n->told || n->gap || n->retired || n->heard_end ||
+	    clock_now() - n->heard_at <= GAP_SECONDS)
+		return;
+	n->gap = 1;
+	journal_watch(r, node, WATCH_GAP, n->heard);
+}
+
+/* The rest is not for the journal: it is much, and what is missing of it stands in nobody's way. */
 static void take_telemetry(struct run *r, int node, const struct event *ev, const char *line,
 			   size_t len)
 {
@@ -463,6 +526,10 @@ static void take_telemetry(struct run *r, int node, const struct event *ev, cons
 
 	if (r->over && clock_now() > r->stop_began)
 		r->stop_began = clock_now();
+	if (ev->kind == EV_TELE && !r->failed)
+		hear(r, node);
+	if (ev->kind == EV_MARK && !r->failed)
+		take_mark(r, node, ev, line, len);
 	if (ev->kind == EV_TELE && !r->over &&
 	    heat_is_too_much(&r->c->spec->ramp, ev, why, sizeof(why)))
 		reach_lose(r->reach, node, why);
@@ -564,6 +631,8 @@ static void on_tick(uv_timer_t *timer)
 		find_late(r);
 		joints_tick(r->joints, clock_now());
 	}
+	for (int n = 0; n < r->c->fleet->count && !r->over; n++)
+		find_gap(r, n);
 	tell_progress(r);
 	advance(r);
 }
@@ -602,7 +671,8 @@ static void set_up(struct run *r)
 	r->reach = reach_new(&r->loop, c->fleet, c->launcher, &c->launch, &calls);
 	r->schedule = schedule_new(c->spec, c->fleet, c->plan);
 	r->joints = joints_new(c->plan, c->fleet, r->reach, r->schedule);
-	if (c->run && !c->launcher->pretends) {
+	r->watches = c->run && !c->launcher->pretends;
+	if (r->watches) {
 		r->telemetry = telemetry_files_open(c->run, &err);
 		if (!r->telemetry)
 			on_note(r, -1, err.text);
@@ -638,9 +708,27 @@ static void ignore_signals(const struct run *r, int how)
 	sigprocmask(how, &both, NULL);
 }
 
+/*
+ * A sampler that lives tells a last time when it is asked to end. One that does not has died or
+ * hung since it told last, however short that is. Who stops a run in haste did not wait for it.
+ */
+static void find_last_gaps(struct run *r)
+{
+	int in_haste = r->over_since <= 0;
+
+	for (int i = 0; i < r->c->fleet->count; i++) {
+		const struct node *n = &r->nodes[i];
+
+		if (n->told && !n->gap && !n->retired && !n->heard_end &&
+		    (!in_haste || clock_now() - n->heard_at > GAP_SECONDS))
+			journal_watch(r, i, WATCH_GAP, n->heard);
+	}
+}
+
 /* What a node kept in full is the better half of its telemetry, so its absence is said. */
 static void close_telemetry(struct run *r)
 {
+	find_last_gaps(r);
 	if (!r->telemetry)
 		return;
 	for (int n = 0; n < r->c->fleet->count; n++)

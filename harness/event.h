@@ -35,6 +35,7 @@
  *     head  {schema, version, commit, simulated, spec, profile, plan, steps, destroy, only, root,
  *            t}
  *     start {at, step, t}
+ *     watch {at, t, word, since, text}         what becomes of a node's telemetry
  */
 #ifndef ASSAY_EVENT_H
 #define ASSAY_EVENT_H
@@ -70,7 +71,8 @@ enum {
 	X(EV_GO, "go")                                                                             \
 	X(EV_TELE, "tele")                                                                         \
 	X(EV_MARK, "mark")                                                                         \
-	X(EV_FULL, "full")
+	X(EV_FULL, "full")                                                                         \
+	X(EV_WATCH, "watch")
 
 #define EVENT_ENUM(id, word) id,
 enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_COUNT };

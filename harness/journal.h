@@ -62,6 +62,29 @@ struct note {
 	const char *at, *step, *text;
 };
 
+struct mark { /* of telemetry, told by the node's sampler */
+	const char *at, *part, *what, *text;
+	double t; /* without what the node's clock was ahead */
+};
+
+/* What the controller says of a node's telemetry. */
+#define WATCH_WORDS(X)                                                                             \
+	X(WATCH_TOLD, "told")     /* the node was told to send it */                               \
+	X(WATCH_GAP, "gap")       /* nothing came since then */                                    \
+	X(WATCH_BACK, "back")     /* it comes again */                                             \
+	X(WATCH_FULL, "full")     /* further marks are not in the journal */                       \
+	X(WATCH_ENOUGH, "enough") /* nor are further ones that accuse nobody */
+
+#define WATCH_ENUM(id, word) id,
+enum watch_word { WATCH_WORDS(WATCH_ENUM) WATCH_WORD_COUNT };
+const char *watch_word_name(enum watch_word w);
+
+struct watch_line {
+	const char *at;
+	enum watch_word word;
+	double t, since;
+};
+
 struct results {
 	json_t *head;  /* the head event */
 	json_t *index; /* of step ids and names, by text */
@@ -79,6 +102,10 @@ struct results {
 	size_t absent_count;
 	struct note *notes;
 	size_t note_count;
+	struct mark *marks;
+	size_t mark_count;
+	struct watch_line *watches;
+	size_t watch_count;
 	json_t *boots;         /* the last boot id that each node told */
 	json_t *clocks;        /* seconds that each node's clock was ahead, as last measured */
 	int doubles;           /* a step says that a library it worked on is a double */

@@ -246,6 +246,13 @@ static const struct limit zero_limit = {
 	.origin = "built in",
 };
 
+void judge_zero(struct finding *f, double count)
+{
+	note_limit(f, &zero_limit);
+	f->samples = 1;
+	by_every(f, &count, 1, &zero_limit);
+}
+
 /* Of figures whose limit is not the site's to choose; one that the spec gives wins. */
 static const struct limit built_in[] = {
 	{
@@ -479,23 +486,23 @@ static void conclude(struct judgement *j, int is_simulated)
 		j->verdict = "accepted";
 }
 
-/* The rows begin with the index of their step; order within a step is kept. */
-static struct rows rows_by_step(const void *rows, size_t count, size_t size, int steps)
+/* Order within an owner is kept. */
+struct rows rows_by_owner(const void *rows, size_t count, size_t size, int of)
 {
 	struct rows r = { xcalloc(count + 1, sizeof(size_t)),
-			  xcalloc((size_t)steps + 2, sizeof(size_t)) };
+			  xcalloc((size_t)of + 2, sizeof(size_t)) };
 	const char *base = rows;
 
 	for (size_t i = 0; i < count; i++)
 		r.from[*(const int *)(base + i * size) + 2]++;
-	for (int s = 0; s < steps; s++)
+	for (int s = 0; s < of; s++)
 		r.from[s + 2] += r.from[s + 1];
 	for (size_t i = 0; i < count; i++)
 		r.at[r.from[*(const int *)(base + i * size) + 1]++] = i;
 	return r;
 }
 
-static void rows_release(struct rows *r)
+void rows_release(struct rows *r)
 {
 	free(r->at);
 	free(r->from);
@@ -505,8 +512,8 @@ static void index_steps(struct judging *x)
 {
 	const struct results *r = x->results;
 
-	x->facts = rows_by_step(r->facts, r->fact_count, sizeof(*r->facts), r->step_count);
-	x->absents = rows_by_step(r->absents, r->absent_count, sizeof(*r->absents), r->step_count);
+	x->facts = rows_by_owner(r->facts, r->fact_count, sizeof(*r->facts), r->step_count);
+	x->absents = rows_by_owner(r->absents, r->absent_count, sizeof(*r->absents), r->step_count);
 	x->step_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
 	x->base_of_plan = xcalloc((size_t)x->plan->count, sizeof(int));
 	x->plan_of_step = xcalloc((size_t)x->results->step_count, sizeof(int));
@@ -545,6 +552,7 @@ struct judgement *judge(const struct spec *s, const struct fleet *f, const struc
 		from = to;
 	}
 	judge_fleet(&x);
+	judge_watch(&x);
 	for (int i = 0; i < x.out->count; i++)
 		waive(s, &x.out->items[i]);
 	conclude(x.out, results_simulated(r));
@@ -583,7 +591,9 @@ const char **judge_undecided(const struct judgement *j, const struct plan *p, in
 	for (int i = 0; i < j->count; i++) {
 		const struct finding *f = &j->items[i];
 
-		if (f->verdict != VERDICT_INCONCLUSIVE || f->recorded || known[f->step])
+		/* No repeat takes back what telemetry saw. */
+		if (f->verdict != VERDICT_INCONCLUSIVE || f->recorded || known[f->step] ||
+		    !strcmp(f->check, WATCH_CHECK))
 			continue;
 		known[f->step] = 1; /* findings belong to first rounds, whose id is their base */
 		bases[(*count)++] = p->steps[f->step].base;

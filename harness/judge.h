@@ -10,6 +10,10 @@
 #include "harness/journal.h"
 #include "harness/plan.h"
 
+/* The findings of what telemetry saw go by the name of a check that nobody can run. */
+#define WATCH_CHECK "telemetry"
+extern const struct metric watch_metrics[]; /* ends at name == NULL */
+
 #define VERDICTS(X)                                                                                \
 	X(VERDICT_NOT_MEASURED, "not-measured")                                                    \
 	X(VERDICT_PASS, "pass")                                                                    \
@@ -94,6 +98,15 @@ void judge_inventory(struct judging *x, int step);
 void judge_settings(struct judging *x, int step);
 /* What the driver reported of GPUs during a step, whether or not the step came to its end. */
 void judge_xids(struct judging *x, int step);
+
+/* Judges a count of faults: any but zero fails. */
+void judge_zero(struct finding *f, double count);
+/* Puts rows that begin with the index of what they belong to (below `of`) in its order. */
+struct rows rows_by_owner(const void *rows, size_t count, size_t size, int of);
+void rows_release(struct rows *r);
+
+/* judge_watch.c: what telemetry saw. Behind all other findings, some of which tell of the same. */
+void judge_watch(struct judging *x);
 
 /* judge_votes.c: results of equal work against each other. Private to the judge. */
 struct votes;

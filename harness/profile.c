@@ -1,5 +1,6 @@
 /* profile.c - which checks run, with which knobs, in which phases. */
 #include "harness/hash.h"
+#include "harness/judge.h"
 #include "harness/load.h"
 
 #include <stdlib.h>
@@ -206,6 +207,13 @@ static void check_one(const struct profile_check *pc, const struct spec *s, stru
 			complain(c, &pc->at,
 				 "program %s has no knobs here; it is described in the spec",
 				 pc->name);
+		return;
+	}
+	if (!strcmp(pc->name, WATCH_CHECK)) {
+		complain(c, &pc->at,
+			 "'%s' is no check to run: every run watches by itself, and judges what it "
+			 "saw",
+			 pc->name);
 		return;
 	}
 	if (!check || !strcmp(check->name, "program")) {

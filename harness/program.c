@@ -5,6 +5,7 @@
  * To the rest of the harness such a program is a check with the program's name: its figures become
  * metrics, limits are keyed by it, a profile lists it.
  */
+#include "harness/judge.h"
 #include "harness/load.h"
 
 #include <ctype.h>
@@ -218,7 +219,8 @@ void spec_load_programs(struct load *l, const struct yaml *y, void *into)
 				       .at = y->key_at[i],
 				       .output_most = 1 << 20 };
 		p->metrics = NULL;
-		if (check_find(p->name) || !name_fits(p->name) || strlen(p->name) > 31)
+		if (check_find(p->name) || !strcmp(p->name, WATCH_CHECK) || !name_fits(p->name) ||
+		    strlen(p->name) > 31)
 			complain(l->c, &p->at,
 				 "'%s' is the name of a built-in check, or not made of a-z, 0-9 "
 				 "and _",

@@ -13,6 +13,16 @@
 #include <string.h>
 
 enum { JOURNAL_MOST = 2000 << 20, DAMAGE_SHOWN = 10 };
+/* What a sampler of ours tells is no longer (telemetry_wire.c); a node may send anything. */
+enum { MARK_PART_MOST = 64, MARK_WHAT_MOST = 48, MARK_TEXT_MOST = 320 };
+
+#define WORD(id, word) word,
+static const char *const watch_words[] = { WATCH_WORDS(WORD) };
+
+const char *watch_word_name(enum watch_word w)
+{
+	return watch_words[w];
+}
 
 struct results *results_new(void)
 {
@@ -44,6 +54,8 @@ void results_free(struct results *r)
 	free(r->facts);
 	free(r->absents);
 	free(r->notes);
+	free(r->marks);
+	free(r->watches);
 	free(r);
 }
 
@@ -238,6 +250,45 @@ static void add_note(struct results *r, const struct event *ev)
 	};
 }
 
+/* The same, at most so many bytes of it, and printable. */
+static const char *keep_short(struct results *r, const char *text, size_t most)
+{
+	json_t *s = event_string(text, most);
+
+	json_array_append_new(r->strings, s);
+	return json_string_value(s);
+}
+
+/* The clock of a node was measured before it was told to send; later sittings measure it anew. */
+static void add_mark(struct results *r, const struct event *ev)
+{
+	r->marks = grow(r->marks, r->mark_count, sizeof(*r->marks));
+	r->marks[r->mark_count++] = (struct mark){
+		.at = keep(r, ev->at),
+		.part = keep_short(r, event_text(ev, "part"), MARK_PART_MOST),
+		.what = keep_short(r, event_text(ev, "what"), MARK_WHAT_MOST),
+		.text = keep_short(r, event_text(ev, "text"), MARK_TEXT_MOST),
+		.t = event_number(ev, "t") - results_ahead(r, ev->at),
+	};
+}
+
+/* A word that is not known counts as a gap: something became of the watching. */
+static void add_watch(struct results *r, const struct event *ev)
+{
+	enum watch_word word = WATCH_GAP;
+
+	for (int i = 0; i < WATCH_WORD_COUNT; i++)
+		if (!strcmp(watch_words[i], event_text(ev, "word")))
+			word = (enum watch_word)i;
+	r->watches = grow(r->watches, r->watch_count, sizeof(*r->watches));
+	r->watches[r->watch_count++] = (struct watch_line){
+		keep(r, ev->at),
+		word,
+		event_number(ev, "t"),
+		event_number(ev, "since"),
+	};
+}
+
 static void add_end(struct results *r, const struct event *ev)
 {
 	int step = step_index(r, ev->step), word = end_word_find(event_text(ev, "word"));
@@ -313,13 +364,15 @@ void results_add(struct results *r, const struct event *ev)
 	static void (*const add[EVENT_KIND_COUNT])(struct results *, const struct event *) = {
 		[EV_FACT] = add_fact,   [EV_DATA] = add_data,   [EV_NOTE] = add_note,
 		[EV_HELLO] = add_hello, [EV_CLOCK] = add_clock, [EV_END] = add_end,
-		[EV_HEAD] = add_head,   [EV_START] = add_start,
+		[EV_HEAD] = add_head,   [EV_START] = add_start, [EV_MARK] = add_mark,
+		[EV_WATCH] = add_watch,
 	};
 	/* Agents number their lines. Their clocks may be anything, so the controller's counts. */
 	double t = json_object_get(ev->json, "n") ? 0 : event_number(ev, "t");
 
 	/* A resumed run that had nothing to do says hello too; that is no time of the run. */
-	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE && ev->kind != EV_CLOCK) {
+	if (t > 0 && ev->kind != EV_HELLO && ev->kind != EV_NOTE && ev->kind != EV_CLOCK &&
+	    ev->kind != EV_WATCH && ev->kind != EV_MARK) {
 		r->started = r->started > 0 && r->started < t ? r->started : t;
 		r->ended = t > r->ended ? t : r->ended;
 	}

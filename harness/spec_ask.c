@@ -3,6 +3,8 @@
  */
 #include "harness/spec.h"
 
+#include "harness/judge.h"
+
 #include <ctype.h>
 #include <fnmatch.h>
 #include <math.h>
@@ -20,6 +22,9 @@ const struct metric *spec_metrics(const struct spec *s, const char *check)
 {
 	const struct program *p = spec_program(s, check);
 	const struct check *c = check_find(check);
+
+	if (!strcmp(check, WATCH_CHECK))
+		return watch_metrics;
 
 	return p ? p->metrics : c && strcmp(c->name, "program") != 0 ? c->metrics : NULL;
 }

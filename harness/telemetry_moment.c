@@ -5,6 +5,7 @@
  * mark, what it had been within the minute before by more than it had moved in all of that minute;
  * so a series that is always restless accuses nobody.
  */
+#include "harness/marks.h"
 #include "harness/telemetry.h"
 
 #include <math.h>
@@ -41,28 +42,15 @@ static int is_of(const char *part, const char *mark_part)
 		!strcmp(other + 1, mark_part));
 }
 
-/* What is told of the watching itself is no trouble of a part. */
 static int is_trouble(const struct telemetry_mark *m)
 {
-	static const char *const words[] = { "hole", "missed", "kept", "marks", "back" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (!strcmp(m->what, words[i]))
-			return 0;
-	return 1;
+	return !mark_is_of_watching(m->what);
 }
 
 /* What a healthy part does as well: a power limit that is reached, a link that rests. */
 static int is_common(const struct telemetry_mark *m)
 {
-	static const char *const troubles[] = { "heat", "hardware", "brake" };
-
-	if (strstr(m->text, "no more for") || !strcmp(m->what, "pcie_gts"))
-		return 1;
-	for (size_t i = 0; i < ARRAY_SIZE(troubles); i++)
-		if (strstr(m->text, troubles[i]))
-			return 0;
-	return !strcmp(m->what, "throttle");
+	return mark_meaning(m->what, m->text)->class == MARK_NOTE;
 }
 
 /* How much a mark explains of a part's trouble; 0: nothing. */

@@ -9,6 +9,7 @@
 #include "harness/telemetry.h"
 
 #include "harness/checks/gpu_watch.h"
+#include "harness/marks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@ enum {
 	GROWTH_QUIET = 60, /* a counter that goes on growing is told again after so long */
 	STATE_QUIET = 10,
 	NAMES_SHOWN = 160,
+	/* Of the budget: what a healthy node does may not use up the room for trouble. */
+	TROUBLE_MARKS = TELEMETRY_MARKS / 2,
 };
 
 /* A level must also move by this share of itself to count as moved. */
@@ -58,7 +61,7 @@ struct watched {
 struct kind { /* of marks, by their word */
 	char what[SERIES_NAME_ROOM];
 	double since;
-	int count, left_out;
+	int count, left_out, grave; /* grave: of those left out, marks of trouble */
 };
 
 struct wire {
@@ -71,7 +74,7 @@ struct wire {
 	long window;
 	int seconds; /* that were read in this window */
 	struct kind kinds[KINDS_MOST];
-	int kind_count, budget, left_out;
+	int kind_count, budget, left_out, grave;
 };
 
 const char *series_name(const char *part, const char *name, char out[128])
@@ -113,6 +116,7 @@ static struct kind *kind_of(struct wire *w, const char *what)
 /* Says how many were left out, once there is room for it; at the end in any case. */
 static void tell_left_out(struct wire *w, double t, int is_end)
 {
+	static const char none[] = ", none of them trouble"; /* marks.c reads it */
 	char text[120];
 
 	for (int i = 0; i < w->kind_count; i++) {
@@ -120,23 +124,25 @@ static void tell_left_out(struct wire *w, double t, int is_end)
 
 		if (!k->left_out || (!is_end && (t - k->since < KIND_SECONDS || !w->budget)))
 			continue;
-		snprintf(text, sizeof(text), "%d marks of this kind were left out before",
-			 k->left_out);
+		snprintf(text, sizeof(text), "%d marks of this kind were left out before%s",
+			 k->left_out, k->grave ? "" : none);
 		w->budget -= w->budget > 0;
-		k->left_out = 0;
+		k->left_out = k->grave = 0;
 		send_mark(w, t, "", k->what, text);
 	}
 	if (!w->left_out || (!is_end && !w->budget))
 		return;
-	snprintf(text, sizeof(text), "%d marks were left out before", w->left_out);
+	snprintf(text, sizeof(text), "%d marks were left out before%s", w->left_out,
+		 w->grave ? "" : none);
 	w->budget -= w->budget > 0;
-	w->left_out = 0;
+	w->left_out = w->grave = 0;
 	send_mark(w, t, "", "marks", text);
 }
 
 void wire_mark(struct wire *w, double t, const char *part, const char *what, const char *text)
 {
 	struct kind *k = kind_of(w, what);
+	int calm = mark_is_calm(what, text);
 
 	if (k && t - k->since >= KIND_SECONDS && !k->left_out) {
 		k->since = t;
@@ -144,8 +150,10 @@ void wire_mark(struct wire *w, double t, const char *part, const char *what, con
 	}
 	if (k && k->count++ >= KIND_MARKS) {
 		k->left_out++;
-	} else if (w->budget <= 0) {
+		k->grave += !calm;
+	} else if (w->budget <= (calm ? TROUBLE_MARKS : 0)) {
 		w->left_out++;
+		w->grave += !calm;
 	} else {
 		w->budget--;
 		send_mark(w, t, part, what, text);

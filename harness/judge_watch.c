@@ -1,0 +1,655 @@
+/*
+ * judge_watch.c - what telemetry saw, as findings of a check that nobody runs.
+ *
+ * Marks come at any second, between steps too, so their findings hang on the step that ran then or
+ * that had begun last. A node that was told to send telemetry and did not is a hole; one that was
+ * never told, as in journals of older versions, has no findings here.
+ */
+#include "harness/judge.h"
+
+#include "harness/marks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	NEAR = 3,  /* seconds between lines of one event, each read once a second */
+	SLACK = 2, /* a mark of a step comes up to two readings after the step */
+	TEXT_SHOWN = 160,
+	KINDS_SHOWN = 6,
+	FAULTS = 0, /* in watch_metrics */
+	WATCH,
+	CORRECTED,
+};
+
+const struct metric watch_metrics[] = {
+	{ "faults", "", NONE, BY_EVERY, NULL,
+	  "marks of trouble: XIDs, machine checks, links, disks, lanes, uncorrected errors" },
+	{ "watch", "", NONE, BY_EVERY, NULL,
+	  "holes: time, sources of faults and marks that were not watched" },
+	{ "corrected", "", LESS, RECORDED, NULL, "marks of errors that were put right at once" },
+	{ 0 },
+};
+
+/* The kernel's log as a thing that is watched; parts have names of their own. */
+static const char kernel_log[] = "kmsg";
+
+struct seen {
+	const struct mark *mark;
+	const struct mark_meaning *is;
+	enum mark_class class; /* as other marks decide */
+	int done;
+};
+
+struct told { /* a finding of a step that tells of what a mark may tell as well */
+	int node, finding;
+};
+
+struct watching {
+	struct judging *x;
+	struct rows steps, marks, watches, told;
+	struct told *told_rows;
+	int node;          /* the one that is looked at */
+	struct seen *seen; /* its marks */
+	int count;
+};
+
+static void say(struct finding *f, char *why)
+{
+	free(f->why);
+	f->why = why;
+}
+
+/* ---- steps of the node --------------------------------------------------------------------- */
+
+static const struct step_result *result_of(const struct judging *x, int step)
+{
+	int i = x->step_of_plan[step];
+
+	return i < 0 ? NULL : &x->results->steps[i];
+}
+
+/* Whether a step ran at that time, or up to `slack` seconds before. */
+static int ran_at(const struct judging *x, int step, double t, double slack)
+{
+	const struct step_result *s = result_of(x, step);
+
+	return s && s->started > 0 && s->started <= t &&
+	       (s->word == END_NONE || t <= s->ended + slack);
+}
+
+/* How well a step fits a mark: 4 of this very part, 3 it ran then, 2 it had begun, 1 it is one. */
+static int fit_of(const struct watching *w, int step, const char *part, double t)
+{
+	const struct step_result *s = result_of(w->x, step);
+
+	if (ran_at(w->x, step, t, 0))
+		return *part && !strcmp(w->x->plan->steps[step].unit, part) ? 4 : 3;
+	return s && s->started > 0 && s->started <= t ? 2 : 1;
+}
+
+/* Of equally good ones that which began last; of those that had not begun, the first. */
+static int step_at(const struct watching *w, const char *part, double t, int *ran)
+{
+	int best = -1, fit = 0;
+
+	for (size_t i = w->steps.from[w->node]; i < w->steps.from[w->node + 1]; i++) {
+		int step = (int)w->steps.at[i], this = fit_of(w, step, part, t);
+
+		if (this > fit ||
+		    (this == fit && this > 1 &&
+		     result_of(w->x, step)->started > result_of(w->x, best)->started)) {
+			best = step;
+			fit = this;
+		}
+	}
+	*ran = fit > 2;
+	return best;
+}
+
+static struct finding *add_finding(struct watching *w, int metric, const char *part, double t)
+{
+	int ran, step = step_at(w, part, t, &ran);
+
+	return judge_add(w->x, w->x->base_of_plan[step], WATCH_CHECK, watch_metrics[metric].name,
+			 watch_metrics[metric].unit, part);
+}
+
+static void add_time(struct text *out, double t)
+{
+	const double year_9999 = 253402300800;
+	char when[32];
+
+	if (!(t > 0) || t >= year_9999) {
+		text_add(out, "at no time that a clock shows");
+		return;
+	}
+	clock_text(t, when);
+	text_addf(out, "%.8s UTC", when + 11);
+}
+
+/* ---- what a step told already -------------------------------------------------------------- */
+
+static int is_told_metric(const char *metric)
+{
+	static const char *const metrics[] = { "xid", "xids", "hot_share", "throttled" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
+		if (!strcmp(metric, metrics[i]))
+			return 1;
+	return 0;
+}
+
+static void list_told(struct watching *w)
+{
+	const struct judgement *j = w->x->out;
+	size_t count = 0;
+
+	w->told_rows = xcalloc((size_t)j->count + 1, sizeof(*w->told_rows));
+	for (int i = 0; i < j->count; i++)
+		if (is_told_metric(j->items[i].metric))
+			w->told_rows[count++] = (struct told){
+				w->x->plan->steps[j->items[i].step].node,
+				i,
+			};
+	w->told = rows_by_owner(w->told_rows, count, sizeof(*w->told_rows), w->x->fleet->count);
+}
+
+/* A share of readings was judged whether or not it was too large; of counts only those that failed.
+ */
+static int tells(const struct finding *f, const struct seen *s)
+{
+	const char *local = strchr(f->subject, '/'), *by = s->is->told_by;
+
+	if (!strcmp(by, "throttled"))
+		return !strcmp(f->metric, by) && f->verdict == VERDICT_FAIL;
+	if (!local || strcmp(local + 1, s->mark->part) != 0)
+		return 0;
+	if (!strcmp(by, "hot_share"))
+		return !strcmp(f->metric, by) &&
+		       (f->verdict == VERDICT_FAIL || f->verdict == VERDICT_PASS);
+	return !strncmp(f->metric, by, strlen(by)) && f->verdict == VERDICT_FAIL;
+}
+
+/* Repeats of a step are judged by the finding of its first round. */
+static int round_ran_at(const struct watching *w, int base, double t)
+{
+	for (size_t i = w->steps.from[w->node]; i < w->steps.from[w->node + 1]; i++) {
+		int step = (int)w->steps.at[i];
+
+		if (w->x->base_of_plan[step] == base && ran_at(w->x, step, t, SLACK))
+			return 1;
+	}
+	return 0;
+}
+
+static int is_told(const struct watching *w, const struct seen *s)
+{
+	for (size_t i = w->told.from[w->node]; s->is->told_by && i < w->told.from[w->node + 1];
+	     i++) {
+		const struct told *t = &w->told_rows[w->told.at[i]];
+		const struct finding *f = &w->x->out->items[t->finding];
+
+		if (tells(f, s) && round_ran_at(w, f->step, s->mark->t))
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- what other marks decide --------------------------------------------------------------- */
+
+/* "xids", the counter, and "xid", the log, are one family. */
+static int is_family(const struct mark *a, const struct mark *b)
+{
+	size_t n = strlen(b->what);
+
+	if (!strcmp(a->what, "xids"))
+		return !strcmp(b->what, "xid") && !strcmp(a->part, b->part);
+	return strlen(a->what) == n && !strcmp(a->what, b->what);
+}
+
+static enum mark_class class_of_companion(const struct watching *w, const struct seen *s)
+{
+	enum mark_class worst = MARK_NOTE;
+	int found = 0;
+
+	for (int i = 0; i < w->count; i++) {
+		const struct seen *o = &w->seen[i];
+
+		if (o->is->class > MARK_FAULT || !is_family(s->mark, o->mark) ||
+		    !(fabs(o->mark->t - s->mark->t) <= NEAR))
+			continue;
+		found = 1;
+		worst = o->is->class > worst ? o->is->class : worst;
+	}
+	return found ? worst : MARK_FAULT;
+}
+
+static int same_source(const struct mark *a, const struct mark *b)
+{
+	size_t n = strcspn(a->text, ":");
+
+	return !strncmp(a->text, b->text, n + 1);
+}
+
+/* Whether a later mark of this class ends what this one began. */
+static int ends_later(const struct watching *w, int i, enum mark_class class)
+{
+	for (int k = i + 1; k < w->count; k++)
+		if (w->seen[k].is->class == class &&
+		    (class == MARK_ANSWERS ? same_source(w->seen[i].mark, w->seen[k].mark)
+					   : !strcmp(w->seen[i].mark->part, w->seen[k].mark->part)))
+			return 1;
+	return 0;
+}
+
+static enum mark_class decide(const struct watching *w, int i)
+{
+	switch (w->seen[i].is->class) {
+	case MARK_AWAY:
+		return ends_later(w, i, MARK_BACK) ? MARK_NOTE : MARK_FAULT;
+	case MARK_SILENT:
+		return ends_later(w, i, MARK_ANSWERS) ? MARK_NOTE : MARK_HOLE;
+	case MARK_BACK:
+	case MARK_ANSWERS:
+		return MARK_NOTE;
+	case MARK_COMPANION:
+		return class_of_companion(w, &w->seen[i]);
+	default:
+		return w->seen[i].is->class;
+	}
+}
+
+static void read_marks(struct watching *w)
+{
+	size_t from = w->marks.from[w->node], to = w->marks.from[w->node + 1];
+
+	w->count = (int)(to - from);
+	w->seen = xcalloc(to - from + 1, sizeof(*w->seen));
+	for (int i = 0; i < w->count; i++) {
+		const struct mark *m = &w->x->results->marks[w->marks.at[from + (size_t)i]];
+
+		w->seen[i] = (struct seen){ .mark = m, .is = mark_meaning(m->what, m->text) };
+	}
+	for (int i = 0; i < w->count; i++) {
+		struct seen *s = &w->seen[i];
+
+		s->class = decide(w, i);
+		if ((s->class == MARK_FAULT || s->class == MARK_DOUBT) && is_told(w, s))
+			s->class = MARK_NOTE;
+	}
+}
+
+/* ---- faults -------------------------------------------------------------------------------- */
+
+static int is_trouble(const struct seen *s)
+{
+	return s->class == MARK_FAULT || s->class == MARK_DOUBT;
+}
+
+/* "; and 3 more: nvme 2, link 1". Marks of the group are those with this number in `done`. */
+static void add_kinds(const struct watching *w, const struct seen *first, int group, int count,
+		      struct text *out)
+{
+	int shown = 0, told = 0;
+
+	if (count < 2)
+		return;
+	text_addf(out, "; and %d more: ", count - 1);
+	for (int i = 0; i < w->count && shown < KINDS_SHOWN; i++) {
+		int of = 0, before = 0;
+
+		if (w->seen[i].done != group || &w->seen[i] == first)
+			continue;
+		for (int k = 0; k < w->count; k++) {
+			if (w->seen[k].done != group || &w->seen[k] == first ||
+			    strcmp(w->seen[k].mark->what, w->seen[i].mark->what) != 0)
+				continue;
+			of++;
+			before |= k < i;
+		}
+		if (before)
+			continue;
+		text_addf(out, "%s%s %d", shown++ ? ", " : "", w->seen[i].mark->what, of);
+		told += of;
+	}
+	if (told < count - 1)
+		text_addf(out, ", others %d", count - 1 - told);
+}
+
+static char *faults_text(const struct watching *w, const struct seen *first, int group, int count)
+{
+	const struct mark *m = first->mark;
+	struct text out;
+	int ran, step = step_at(w, m->part, m->t, &ran);
+
+	text_init(&out);
+	text_addf(&out, "%.*s, ", TEXT_SHOWN, m->text);
+	add_time(&out, m->t);
+	if (ran)
+		text_addf(&out, ", while %s ran", w->x->plan->steps[step].id);
+	else
+		text_add(&out, ", between its steps");
+	if (first->is->class == MARK_FAULT && !strcmp(first->is->reason, "unknown kind"))
+		text_addf(&out, " (unknown kind of mark: %s)", m->what);
+	add_kinds(w, first, group, count, &out);
+	if (first->class == MARK_DOUBT)
+		text_addf(&out, ". %s; figures of that time are doubtful", first->is->reason);
+	return text_detach(&out);
+}
+
+/* One finding for all trouble of the part that mark `at` is of. */
+static void judge_part(struct watching *w, int at, int group)
+{
+	const struct seen *first = &w->seen[at];
+	struct finding *f;
+	int count = 0;
+
+	for (int i = at; i < w->count; i++) {
+		struct seen *s = &w->seen[i];
+
+		if (!is_trouble(s) || strcmp(s->mark->part, w->seen[at].mark->part) != 0)
+			continue;
+		s->done = group;
+		count++;
+		/* what is a fault goes before what is only doubtful */
+		if (s->class > first->class ||
+		    (s->class == first->class && s->mark->t < first->mark->t))
+			first = s;
+	}
+	f = add_finding(w, FAULTS, first->mark->part, first->mark->t);
+	judge_zero(f, count);
+	if (first->class == MARK_DOUBT)
+		f->verdict = VERDICT_INCONCLUSIVE;
+	say(f, faults_text(w, first, group, count));
+}
+
+static int judge_faults(struct watching *w)
+{
+	int groups = 0;
+
+	for (int i = 0; i < w->count; i++)
+		if (is_trouble(&w->seen[i]) && !w->seen[i].done)
+			judge_part(w, i, ++groups);
+	return groups;
+}
+
+static void record_corrected(struct watching *w)
+{
+	for (int i = 0; i < w->count; i++) {
+		const struct mark *m = w->seen[i].mark;
+		struct finding *f;
+		int count = 0;
+
+		for (int k = i; k < w->count && w->seen[i].class == MARK_CORRECTED; k++) {
+			if (w->seen[k].class != MARK_CORRECTED || w->seen[k].done ||
+			    strcmp(w->seen[k].mark->part, m->part) != 0)
+				continue;
+			w->seen[k].done = 1;
+			count++;
+		}
+		if (!count)
+			continue;
+		f = add_finding(w, CORRECTED, m->part, m->t);
+		f->recorded = 1;
+		f->verdict = VERDICT_NOT_APPLICABLE;
+		f->samples = 1;
+		f->value = f->low = f->high = count;
+		say(f, xasprintf("the first: %.*s", TEXT_SHOWN, m->text));
+	}
+}
+
+/* ---- holes --------------------------------------------------------------------------------- */
+
+static const struct watch_line *watch_at(const struct watching *w, size_t i)
+{
+	return &w->x->results->watches[w->watches.at[i]];
+}
+
+/* A node is lost of which a step was lost or can never end; its holes are named by its steps. */
+static int is_lost(const struct watching *w)
+{
+	for (size_t i = w->steps.from[w->node]; i < w->steps.from[w->node + 1]; i++) {
+		const struct step_result *s = result_of(w->x, (int)w->steps.at[i]);
+
+		if (s && (s->word == END_LOST || s->word == END_STUCK))
+			return 1;
+	}
+	return 0;
+}
+
+/* "nothing came from 12:00:01 UTC to 12:03:00 UTC" */
+static void add_gap(const struct watching *w, size_t at, struct text *out)
+{
+	const struct watch_line *g = watch_at(w, at);
+	size_t next = at + 1;
+
+	while (next < w->watches.from[w->node + 1] && watch_at(w, next)->word != WATCH_BACK &&
+	       watch_at(w, next)->word != WATCH_TOLD)
+		next++;
+	text_add(out, "its telemetry did not come from ");
+	add_time(out, g->since > 0 ? g->since : g->t);
+	text_add(out, " to ");
+	if (next < w->watches.from[w->node + 1])
+		add_time(out, watch_at(w, next)->t);
+	else
+		text_add(out, "the end");
+}
+
+/* Holes of one subject: the first in words, how many more, and when the first was. */
+struct holes {
+	struct text why;
+	double since;
+	int count;
+};
+
+static void hole_begin(struct holes *h, double t)
+{
+	if (!h->count)
+		h->since = t;
+	h->count++;
+}
+
+static void hole_add(struct watching *w, struct holes *h, const char *subject)
+{
+	struct finding *f;
+
+	if (h->count) {
+		f = add_finding(w, WATCH, subject, h->since);
+		if (h->count > 1)
+			text_addf(&h->why, "; and %d more holes", h->count - 1);
+		say(f, text_detach(&h->why));
+	}
+	text_release(&h->why);
+}
+
+static const char *subject_of(const struct mark *m)
+{
+	return strstr(m->text, "the kernel's log") ? kernel_log : m->part;
+}
+
+/* Adds the marks that are holes of this subject and marks them as done. */
+static void add_mark_holes(struct watching *w, struct holes *h, const char *subject)
+{
+	for (int i = 0; i < w->count; i++) {
+		struct seen *s = &w->seen[i];
+
+		if (s->class != MARK_HOLE || s->done || strcmp(subject_of(s->mark), subject) != 0)
+			continue;
+		s->done = 1;
+		hole_begin(h, s->mark->t);
+		if (h->count > 1)
+			continue;
+		text_addf(&h->why, "%.*s", TEXT_SHOWN, s->mark->text);
+		if (strcmp(s->mark->what, "hole") != 0)
+			text_addf(&h->why, " (%s)", s->is->reason);
+	}
+}
+
+static int judge_node_holes(struct watching *w)
+{
+	struct holes h = { .count = 0 };
+	int count;
+
+	text_init(&h.why);
+	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++) {
+		const struct watch_line *l = watch_at(w, i);
+
+		if (l->word != WATCH_GAP && l->word != WATCH_FULL)
+			continue;
+		hole_begin(&h, l->since > 0 ? l->since : l->t);
+		if (h.count == 1 && l->word == WATCH_GAP)
+			add_gap(w, i, &h.why);
+		else if (h.count == 1)
+			text_add(&h.why, "it told of so much trouble that further marks are not in "
+					 "the journal");
+	}
+	add_mark_holes(w, &h, "");
+	count = h.count;
+	hole_add(w, &h, "");
+	return count;
+}
+
+static int judge_part_holes(struct watching *w)
+{
+	int count = 0;
+
+	for (int i = 0; i < w->count; i++) {
+		struct holes h = { .count = 0 };
+
+		if (w->seen[i].class != MARK_HOLE || w->seen[i].done)
+			continue;
+		text_init(&h.why);
+		add_mark_holes(w, &h, subject_of(w->seen[i].mark));
+		count += h.count;
+		hole_add(w, &h, subject_of(w->seen[i].mark));
+	}
+	return count;
+}
+
+/* ---- a node -------------------------------------------------------------------------------- */
+
+/* When it was first told to send telemetry; 0: never. */
+static double told_at(const struct watching *w)
+{
+	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++)
+		if (watch_at(w, i)->word == WATCH_TOLD)
+			return watch_at(w, i)->t;
+	return 0;
+}
+
+/* Each time that it was told, nothing came from that second on. */
+static int never_came(const struct watching *w)
+{
+	int told = 0, gaps = 0;
+
+	if (w->count)
+		return 0;
+	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++) {
+		const struct watch_line *l = watch_at(w, i);
+		double before = i > w->watches.from[w->node] ? watch_at(w, i - 1)->t : 0;
+
+		if (l->word == WATCH_BACK)
+			return 0;
+		told += l->word == WATCH_TOLD;
+		gaps += l->word == WATCH_GAP && l->since - before < 1;
+	}
+	return gaps >= told;
+}
+
+static void judge_node(struct watching *w)
+{
+	double t = told_at(w);
+	int lost, holes = 0;
+
+	if (!(t > 0) || w->steps.from[w->node] == w->steps.from[w->node + 1])
+		return;
+	read_marks(w);
+	lost = is_lost(w);
+	if (!judge_faults(w) && !lost) {
+		struct finding *f = add_finding(w, FAULTS, "", t);
+
+		if (never_came(w))
+			say(f, xstrdup("no telemetry came"));
+		else
+			judge_zero(f, 0);
+	}
+	record_corrected(w);
+	if (!lost)
+		holes = judge_node_holes(w) + judge_part_holes(w);
+	if (!lost && !holes)
+		judge_zero(add_finding(w, WATCH, "", t), 0);
+	free(w->seen);
+}
+
+/* ---- all nodes ----------------------------------------------------------------------------- */
+
+struct owned { /* by a node */
+	int node;
+};
+
+/* Rows of those whose node is in the run; others are as if they were not there. */
+static struct rows marks_by_node(const struct judging *x)
+{
+	const struct results *r = x->results;
+	struct owned *of = xcalloc(r->mark_count + 1, sizeof(*of));
+	struct rows rows;
+
+	for (size_t i = 0; i < r->mark_count; i++) {
+		int node = fleet_find(x->fleet, r->marks[i].at);
+
+		of[i].node = node < 0 ? x->fleet->count : node;
+	}
+	rows = rows_by_owner(of, r->mark_count, sizeof(*of), x->fleet->count + 1);
+	free(of);
+	return rows;
+}
+
+static struct rows watches_by_node(const struct judging *x)
+{
+	const struct results *r = x->results;
+	struct owned *of = xcalloc(r->watch_count + 1, sizeof(*of));
+	struct rows rows;
+
+	for (size_t i = 0; i < r->watch_count; i++) {
+		int node = fleet_find(x->fleet, r->watches[i].at);
+
+		of[i].node = node < 0 ? x->fleet->count : node;
+	}
+	rows = rows_by_owner(of, r->watch_count, sizeof(*of), x->fleet->count + 1);
+	free(of);
+	return rows;
+}
+
+static struct rows steps_by_node(const struct judging *x)
+{
+	struct owned *of = xcalloc((size_t)x->plan->count + 1, sizeof(*of));
+	struct rows rows;
+
+	for (int i = 0; i < x->plan->count; i++)
+		of[i].node = x->plan->steps[i].node;
+	rows = rows_by_owner(of, (size_t)x->plan->count, sizeof(*of), x->fleet->count);
+	free(of);
+	return rows;
+}
+
+void judge_watch(struct judging *x)
+{
+	struct watching w = { .x = x };
+
+	if (!x->results->watch_count)
+		return;
+	w.steps = steps_by_node(x);
+	w.marks = marks_by_node(x);
+	w.watches = watches_by_node(x);
+	list_told(&w);
+	for (w.node = 0; w.node < x->fleet->count; w.node++)
+		judge_node(&w);
+	rows_release(&w.steps);
+	rows_release(&w.marks);
+	rows_release(&w.watches);
+	rows_release(&w.told);
+	free(w.told_rows);
+}
