@@ -190,6 +190,37 @@ static void add_folder(struct facts *f, const char *folder, const char *root)
 	real_kernels.machine_close(m);
 }
 
+static void take_log_hole(void *arg, const char *part, const char *what, const char *text)
+{
+	char *why;
+
+	if (*part || strcmp(what, "hole") != 0 || !strstr(text, "the kernel's log"))
+		return;
+	why = xasprintf("%s; XIDs, machine checks, resets and other faults that only the kernel "
+			"tells are not seen",
+			text);
+	take_fact(arg, "", "kernel_log", why, NULL);
+	free(why);
+}
+
+/* What this user's telemetry would not see: the sampler itself is asked, for one second. */
+static void add_kernel_log(struct facts *f, const char *root)
+{
+	struct machine *m;
+	struct sampler *s;
+	struct sampling got;
+	struct error err;
+
+	if (*root || !(m = real_kernels.machine_open(root, &err)))
+		return;
+	s = real_kernels.sampler_open(m, &err);
+	if (s)
+		real_kernels.sampler_read(s, &got, take_log_hole, f);
+	/* A source that hangs still holds the machine. */
+	if (!s || real_kernels.sampler_close(s) == 0)
+		real_kernels.machine_close(m);
+}
+
 int cmd_spec_derive(const struct arguments *a)
 {
 	const char *root = a->value[OPT_ROOT] ? a->value[OPT_ROOT] : "";
@@ -204,6 +235,7 @@ int cmd_spec_derive(const struct arguments *a)
 		return fail_with(EXIT_HARNESS, &err);
 	}
 	add_folder(&f, folder, root);
+	add_kernel_log(&f, root);
 	text = spec_derive(f.items, f.count, folder);
 	if (f.holes.len)
 		fprintf(stderr, "assay: not read, so not in the spec:\n%s", f.holes.data);

@@ -408,6 +408,11 @@ static const struct watch_line *watch_at(const struct watching *w, size_t i)
 	return &w->x->results->watches[w->watches.at[i]];
 }
 
+static double gap_from(const struct watch_line *l)
+{
+	return l->since > 0 ? l->since : l->t;
+}
+
 /* A node is lost of which a step was lost or can never end; its holes are named by its steps. */
 static int is_lost(const struct watching *w)
 {
@@ -430,7 +435,7 @@ static void add_gap(const struct watching *w, size_t at, struct text *out)
 	       watch_at(w, next)->word != WATCH_TOLD)
 		next++;
 	text_add(out, "its telemetry did not come from ");
-	add_time(out, g->since > 0 ? g->since : g->t);
+	add_time(out, gap_from(g));
 	text_add(out, " to ");
 	if (next < w->watches.from[w->node + 1])
 		add_time(out, watch_at(w, next)->t);
@@ -499,7 +504,7 @@ static int judge_node_holes(struct watching *w)
 
 		if (l->word != WATCH_GAP && l->word != WATCH_FULL)
 			continue;
-		hole_begin(&h, l->since > 0 ? l->since : l->t);
+		hole_begin(&h, gap_from(l));
 		if (h.count == 1 && l->word == WATCH_GAP)
 			add_gap(w, i, &h.why);
 		else if (h.count == 1)
@@ -554,7 +559,7 @@ static int never_came(const struct watching *w)
 		if (l->word == WATCH_BACK)
 			return 0;
 		told += l->word == WATCH_TOLD;
-		gaps += l->word == WATCH_GAP && l->since - before < 1;
+		gaps += l->word == WATCH_GAP && gap_from(l) - before < 1;
 	}
 	return gaps >= told;
 }

@@ -13,9 +13,17 @@
 
 enum { CHART_POINTS = 600 };
 
-/* Those whose second somebody will want to know. */
+/* Stands behind all others and may have the step of any of them. */
+static int is_watch(const struct finding *f)
+{
+	return !strcmp(f->check, WATCH_CHECK);
+}
+
+/* Those whose second somebody will want to know; a hole of the watching has none. */
 static int asks(const struct finding *f)
 {
+	if (is_watch(f) && f->verdict != VERDICT_FAIL)
+		return 0;
 	return !f->recorded && (f->verdict == VERDICT_FAIL || f->verdict == VERDICT_NOT_MEASURED);
 }
 
@@ -44,9 +52,9 @@ static int asked_before(const struct report_telemetry *t, const struct judgement
 {
 	const struct finding *f = &j->items[finding], *g;
 
-	for (int i = finding - 1; i >= 0 && j->items[i].step == f->step; i--) {
+	for (int i = finding - 1; i >= 0 && (j->items[i].step == f->step || is_watch(f)); i--) {
 		g = &j->items[i];
-		if (asks(g) && !strcmp(g->subject, f->subject))
+		if (g->step == f->step && asks(g) && !strcmp(g->subject, f->subject))
 			return t->of_finding[i];
 	}
 	return -2;
