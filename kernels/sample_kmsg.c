@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* CONSOLE_EXT_LOG_MAX of kernel/printk */
@@ -184,6 +186,18 @@ static void take_record(void *arg, char *line, size_t len, int was_cut)
 	}
 }
 
+/*
+ * Containers put other things in its place, /dev/null or a console, from which nothing ever comes.
+ * 1, 11: Documentation/admin-guide/devices.txt. In a recorded machine it is a file.
+ */
+static int is_kernel_log(const struct source *s, int fd)
+{
+	struct stat st;
+
+	return *s->m->root ||
+	       (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 11));
+}
+
 static void log_open(struct source *s)
 {
 	struct log_state *x = xcalloc(1, sizeof(*x));
@@ -197,6 +211,9 @@ static void log_open(struct source *s)
 	if (x->fd < 0 || lseek(x->fd, 0, SEEK_END) < 0)
 		source_tell(s, "", "hole", "the kernel's log is not watched: /dev/kmsg: %s",
 			    strerror(errno));
+	else if (!is_kernel_log(s, x->fd))
+		source_tell(s, "", "hole",
+			    "the kernel's log is not watched: /dev/kmsg is something else here");
 	free(path);
 }
 

@@ -234,11 +234,7 @@ static const struct {
 				      "1,\"t\":"
 				      "5000}\n" WATCH("told", "5000"),
 	  "faults n1/gpu0 fail 1 f/q/n1: aer_fatal 0 to 1, 00:20:50 UTC, while f/q/n1 ran\n" SEEN },
-	{ "hostile texts",
-	  TOLD STEPS MARK("1050", "\\u001b[31m/../x", "\\u0007", "a\\nb\\u0000c%s%n"),
-	  "" /* not even an event: no text of ours has a zero */ },
-	{ "hostile texts without a zero",
-	  TOLD STEPS MARK("1050", "\\u001b[31m/../x", "\\u0007", "a\\nb%s%n"),
+	{ "hostile texts", TOLD STEPS MARK("1050", "\\u001b[31m/../x", "\\u0007", "a\\nb%s%n"),
 	  "faults n1/?[31m/../x fail 1 f/p/n1: a?b%s%n, 00:17:30 UTC, while f/p/n1 ran (unknown "
 	  "kind of "
 	  "mark: ?)\n" SEEN },
@@ -307,7 +303,6 @@ static void drop(struct fixture *x)
 	spec_free(x->spec);
 }
 
-/* What is no JSON, as a text with a zero, is left out as the controller leaves it out. */
 static void run(struct fixture *x, const char *journal)
 {
 	judgement_free(x->out);
@@ -317,10 +312,13 @@ static void run(struct fixture *x, const char *journal)
 		size_t n = strcspn(journal, "\n");
 		json_t *o = json_loadb(journal, n, 0, NULL);
 		struct error err;
-		char *line = o ? event_line(o, &err) : NULL;
+		char *line;
 
-		if (line)
-			results_feed(x->results, line, strlen(line));
+		if (!o)
+			fail_msg("%.*s", (int)n, journal);
+		line = event_line(o, &err);
+		assert_non_null(line);
+		results_feed(x->results, line, strlen(line));
 		free(line);
 		journal += n + (journal[n] == '\n');
 	}
@@ -354,8 +352,7 @@ static void classes(void **state)
 
 		run(&x, cases[i].journal);
 		got = telemetry_findings(&x);
-		if (strstr(cases[i].journal, "u0000") ? strcmp(got, CALM SEEN) != 0
-						      : strcmp(got, cases[i].want) != 0)
+		if (strcmp(got, cases[i].want) != 0)
 			fail_msg("%s: wanted\n%sgot\n%s", cases[i].name, cases[i].want, got);
 		free(got);
 	}
