@@ -474,13 +474,21 @@ static void judge_fleet(struct judging *x)
 
 static void conclude(struct judgement *j, int is_simulated)
 {
-	for (int i = 0; i < j->count; i++)
-		if (!j->items[i].recorded)
-			j->of[j->items[i].verdict]++;
+	int proven = 0;
+
+	for (int i = 0; i < j->count; i++) {
+		const struct finding *f = &j->items[i];
+
+		if (f->recorded)
+			continue;
+		j->of[f->verdict]++;
+		/* That nothing happened while nothing was measured proves nothing. */
+		proven += f->verdict == VERDICT_PASS && strcmp(f->check, WATCH_CHECK) != 0;
+	}
 	if (j->of[VERDICT_FAIL])
 		j->verdict = "rejected";
 	else if (is_simulated || j->of[VERDICT_NOT_MEASURED] || j->of[VERDICT_INCONCLUSIVE] ||
-		 !j->of[VERDICT_PASS])
+		 !proven)
 		j->verdict = "incomplete";
 	else
 		j->verdict = "accepted";

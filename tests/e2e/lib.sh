@@ -143,18 +143,29 @@ sees_kernel_log() {
 	[ -c /dev/kmsg ] && [ "$(stat -Lc %t:%T /dev/kmsg)" = 1:b ] && exec 7</dev/kmsg && exec 7<&-
 } 2>/dev/null
 
-# spec FILE: standard input gives programs, limits and so on. Where the kernel's log is not seen that is
-# waived, for a test is about something else.
+# Where telemetry does not see the kernel's log a spec waives that, for a test is about something else.
+need_no_log() {
+	local log='{check: telemetry, metric: watch, subject: "*/kmsg", by: tests, reason: not seen here}'
+
+	if ! (sees_kernel_log); then
+		grep -q '^waivers:' "$1" || echo 'waivers:' >>"$1"
+		sed -i "s|^waivers:\$|&\n  - $log|; s|^waivers: \[|&$log, |" "$1"
+	fi
+}
+
+# spec FILE: standard input gives programs, limits and so on.
 spec() {
 	{
 		printf 'assay: spec/1\nname: e2e\nnodes: {node: {}}\n'
 		cat
 	} >"$1"
-	if ! (sees_kernel_log); then
-		grep -q '^waivers:' "$1" || echo 'waivers:' >>"$1"
-		local log='{check: telemetry, metric: watch, subject: "*/kmsg", by: tests, reason: not seen here}'
-		sed -i "s|^waivers:\$|&\n  - $log|; s|^waivers: \[|&$log, |" "$1"
-	fi
+	need_no_log "$1"
+}
+
+# waive FILE WAIVER: one more at the end of a spec.
+waive() {
+	grep -q '^waivers:$' "$1" || echo 'waivers:' >>"$1"
+	echo "  - $2" >>"$1"
 }
 
 # program NAME SCRIPT [MORE...]: a row below `programs:` that runs a shell script (no line ends, no ').

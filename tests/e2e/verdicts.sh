@@ -204,17 +204,14 @@ silent ACCEPTED
 
 # ---- waivers
 cp worse.yaml waived.yaml
-cat >>waived.yaml <<'END'
-waivers:
-  - {check: worse, metric: value, reason: fan tray on order, by: J. Doe}
-END
+waive waived.yaml '{check: worse, metric: value, reason: fan tray on order, by: J. Doe}'
 expect 0 "$ASSAY" judge rejected --spec ./waived.yaml
-says "What was waived (1)"
+says "What was waived ("
 says "fail, waived by J. Doe: fan tray on order"
 run 0 waived waived.yaml worse-profile.yaml
 says "waived by J. Doe"
 cp missing.yaml waived-hole.yaml
-printf 'waivers: [{check: missing, reason: never delivered, by: J. Doe}]\n' >>waived-hole.yaml
+waive waived-hole.yaml '{check: missing, reason: never delivered, by: J. Doe}'
 expect 0 "$ASSAY" judge run-missing --spec ./waived-hole.yaml
 says "waived by J. Doe: never delivered"
 sed 's/check: worse, metric: value/check: worse, subject: "n2*"/' waived.yaml >elsewhere.yaml
@@ -252,6 +249,7 @@ programs:
 limits:
   words.value: {at_least: "3", origin: contract, source: a test}
 END
+need_no_log words.yaml
 profile words-profile.yaml 0 one:words
 run 0 run-words words.yaml words-profile.yaml
 many=$(seq -s, 1 300)
