@@ -321,8 +321,9 @@ static int only_levels(const char *what, const char *text)
 	(void)what;
 	if (!count || sscanf(count, " (%d series)", &all) != 1)
 		return 0;
-	for (; at < count; at += strcspn(at, ", ("), at += strspn(at, ", "), named++) {
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ", ("), at);
+	for (size_t len; at < count; at += len, at += strspn(at, ", "), named++) {
+		len = strcspn(at, ", ");
+		snprintf(name, sizeof(name), "%.*s", (int)len, at);
 		for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 			if (rows[i].what && !strcmp(rows[i].what, without_port(name)))
 				return 0;

@@ -120,6 +120,9 @@ KINDS = {
     "data": lambda step: forever(lambda i: {"e": "data", "step": step, "m": "value", "v": {"": [42.0]}}),
     "names": lambda step: forever(lambda i: {"e": "data", "step": step, "m": f"m{i}" + "z" * 300,
                                              "v": {f"s{i}" + "z" * 400: [42.0]}}),
+    "marks": lambda step: forever(lambda i: {"e": "mark", "t": 1e300 if i % 2 else "never", "part": f"gpu{i}\u009b2J/../" + "(" * 300,
+                                             "what": f"k{i}", "text": "%n\u202e, (" * 40 + "(7 series)"}),
+    "watches": lambda step: forever(lambda i: {"e": "watch", "word": "gap", "since": 1.0, "t": 1.0}),
     "beats": lambda step: forever(lambda i: {"e": "beat", "t": 1.0}),
 }
 

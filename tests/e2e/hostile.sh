@@ -63,6 +63,7 @@ hostile() {
 	[ "$peak" -gt 0 ] || bad "the controller was not measured"
 	[ "$peak" -lt $((200 << 10)) ] || bad "the controller took $((peak >> 10)) MiB"
 	[ "$(verdicts_of "$kind" n1)$(verdicts_of "$kind" n3)" = "pass passpass pass" ] || bad "another node was harmed"
+	[ "$(verdicts_of "$kind" n1 True)$(verdicts_of "$kind" n3 True)" = "pass passpass pass" ] || bad "another node was not watched"
 	[ "$(verdicts_of "$kind" n2)" = "$verdicts" ] || bad "n2: $(verdicts_of "$kind" n2)"
 	expect 0 "$ASSAY" report "$kind" --format json -o again.json
 	silent damaged
@@ -99,6 +100,13 @@ for kind in notes step-notes beats; do
 	hostile 0 $kind "pass pass" 60
 	check "the journal is bounded" at_most_kib $kind 1000
 done
+hostile 0 watches "pass pass" 60
+silent '"word":"gap"'
+# Who says that it has faults is believed, as far as its own parts go, and within bounds.
+hostile 1 marks "pass pass" 60
+check "the journal is bounded" at_most_kib marks 1500
+says '"at":"n2","word":"full"'
+check "all of it is of n2" test "$(json marks/report.json "{f['subject'][:2] for f in j['findings'] if f['verdict'] == 'fail'}")" = "{'n2'}"
 
 # A step that prints without end, under an agent that does what it should.
 {

@@ -215,9 +215,9 @@ json() {
 	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
-# verdicts_of RUN NODE: of its findings, in their order
+# verdicts_of RUN NODE [True]: of its findings, in their order, without those of its telemetry; True: those alone
 verdicts_of() {
-	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2')"
+	json "$1/report.json" "' '.join(f['verdict'] for f in j['findings'] if f['subject'] == '$2' and (f['check'] == 'telemetry') == ${3:-False})"
 }
 
 need_root() {

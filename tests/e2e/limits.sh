@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need python3 taskset
 printf 'assay: spec/1\nname: e2e\nnodes: {node: {}}\n' >spec.yaml
+need_no_log spec.yaml
 cat >profile.yaml <<'END'
 assay: profile/1
 name: e2e
