@@ -24,11 +24,26 @@ static const struct {
 	  "aer_dev_fatal" },
 };
 
+/* Its own counters and XIDs come by NVML, which a program without GPU code does not open. */
+static void say_unwatched(struct source *s, const struct pci_part *part)
+{
+#ifndef HAVE_CUDA
+	enum { NVIDIA = 0x10de };
+
+	if (part->kind == PART_GPU && part->vendor == NVIDIA)
+		source_tell(s, part->name, "hole", "not watched: this program has no GPU code");
+#else
+	(void)s;
+	(void)part;
+#endif
+}
+
 static void pci_open(struct source *s)
 {
 	for (int i = 0; i < s->parts->count; i++) {
 		const struct pci_part *part = &s->parts->items[i];
 
+		say_unwatched(s, part);
 		for (size_t k = 0; *part->address && k < ARRAY_SIZE(rows); k++)
 			source_watch(s, part->name, &rows[k].series, &rows[k].reading,
 				     PCI_DEVICES "/%s/%s", part->address, rows[k].file);
