@@ -29,6 +29,7 @@ enum {
 	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
 	NODE_MARKS_MOST = 1000, /* of trouble; as many again that accuse nobody */
 	GAP_SECONDS = 60,       /* a sampler tells something every 10 s */
+	STOPPED_SECONDS = 30,   /* the same where nobody waited for its last words */
 };
 
 struct node {
@@ -710,17 +711,18 @@ static void ignore_signals(const struct run *r, int how)
 
 /*
  * A sampler that lives tells a last time when it is asked to end. One that does not has died or
- * hung since it told last, however short that is. Who stops a run in haste did not wait for it.
+ * hung since it told last, however short that is. A run that is stopped, by a scheduler that takes
+ * its nodes away, say, ends samplers too; it goes on later, and repeats what it cut off.
  */
 static void find_last_gaps(struct run *r)
 {
-	int in_haste = r->over_since <= 0;
+	double patience = r->stopping ? STOPPED_SECONDS : 0;
 
 	for (int i = 0; i < r->c->fleet->count; i++) {
 		const struct node *n = &r->nodes[i];
 
 		if (n->told && !n->gap && !n->retired && !n->heard_end &&
-		    (!in_haste || clock_now() - n->heard_at > GAP_SECONDS))
+		    clock_now() - n->heard_at > patience)
 			journal_watch(r, i, WATCH_GAP, n->heard);
 	}
 }
