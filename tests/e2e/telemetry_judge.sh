@@ -104,10 +104,39 @@ says "$mce, "
 silent "its telemetry did not come"
 journal_is run7/journal.jsonl '[w["word"] for w in watch] == ["told", "told"]'
 
+# One that falls silent for more than a minute leaves a hole, too, until it tells again.
+{
+	echo 'programs:'
+	program long "sleep 85; $(six 20)" 'timeout: 100s'
+	echo 'limits:'
+	at_least long 10
+} | spec long.yaml
+profile long-profile.yaml 0 one:long
+samplers() {
+	local p
+	for p in $(leftovers); do
+		grep -qz '^sample$' "/proc/$p/cmdline" && echo "$p"
+	done
+}
+(
+	sleep 3
+	frozen=$(samplers)
+	kill -STOP $frozen
+	sleep 68
+	kill -CONT $frozen
+) &
+run 3 run8 long.yaml long-profile.yaml
+wait
+says "telemetry watch of n1"
+says "its telemetry did not come from"
+silent "to the end"
+journal_is run8/journal.jsonl '[w["word"] for w in watch] == ["told", "gap", "back"]'
+journal_is run8/journal.jsonl '60 <= watch[1]["t"] - watch[1]["since"] < 66 and watch[2]["since"] == watch[1]["since"]'
+
 # A sampler that dies leaves a hole, however short the run is.
 killed() {
 	local pid
-	pid=$(for p in $(leftovers); do grep -qz '^sample$' "/proc/$p/cmdline" && echo "$p"; done | head -1)
+	pid=$(samplers | head -1)
 	[ -n "$pid" ] && kill -9 "$pid"
 }
 (

@@ -408,6 +408,24 @@ static void verdicts(void **state)
 	}
 }
 
+/* Nothing was seen, and nothing was found good either. */
+static void silence_accepts_nothing(void **state)
+{
+	struct fixture x =
+		make("waivers: [{check: p, by: a, reason: b}, {check: q, by: a, reason: b}]\n");
+	struct node_outcome *nodes;
+
+	(void)state;
+	run(&x, "{\"e\":\"hello\",\"at\":\"n1\",\"version\":\"1\",\"commit\":\"c\"}\n" TOLD);
+	assert_int_equal(x.out->of[VERDICT_PASS], 2);
+	assert_int_equal(x.out->of[VERDICT_WAIVED], 2);
+	assert_string_equal(x.out->verdict, "incomplete");
+	nodes = node_outcomes(x.fleet, x.plan, x.results, x.out);
+	assert_int_equal(nodes[0].passes, 0);
+	free(nodes);
+	drop(&x);
+}
+
 /* Rows of the table that no journal above has. */
 static void meanings(void **state)
 {
@@ -499,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(classes),
 		cmocka_unit_test(verdicts),
+		cmocka_unit_test(silence_accepts_nothing),
 		cmocka_unit_test(meanings),
 		cmocka_unit_test(bounds),
 	};
