@@ -5,9 +5,7 @@
  * that had begun last. A node that was told to send telemetry and did not is a hole; one that was
  * never told, as in journals of older versions, has no findings here.
  */
-#include "harness/judge.h"
-
-#include "harness/marks.h"
+#include "harness/judge_watch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,11 +15,7 @@
 enum {
 	NEAR = 3,  /* seconds between lines of one event, each read once a second */
 	SLACK = 2, /* a mark of a step comes up to two readings after the step */
-	TEXT_SHOWN = 160,
 	KINDS_SHOWN = 6,
-	FAULTS = 0, /* in watch_metrics */
-	WATCH,
-	CORRECTED,
 };
 
 const struct metric watch_metrics[] = {
@@ -33,30 +27,7 @@ const struct metric watch_metrics[] = {
 	{ 0 },
 };
 
-/* The kernel's log as a thing that is watched; parts have names of their own. */
-static const char kernel_log[] = "kmsg";
-
-struct seen {
-	const struct mark *mark;
-	const struct mark_meaning *is;
-	enum mark_class class; /* as other marks decide */
-	int done;
-};
-
-struct told { /* a finding of a step that tells of what a mark may tell as well */
-	int node, finding;
-};
-
-struct watching {
-	struct judging *x;
-	struct rows steps, marks, watches, told;
-	struct told *told_rows;
-	int node;          /* the one that is looked at */
-	struct seen *seen; /* its marks */
-	int count;
-};
-
-static void say(struct finding *f, char *why)
+void watch_say(struct finding *f, char *why)
 {
 	free(f->why);
 	f->why = why;
@@ -64,7 +35,7 @@ static void say(struct finding *f, char *why)
 
 /* ---- steps of the node --------------------------------------------------------------------- */
 
-static const struct step_result *result_of(const struct judging *x, int step)
+const struct step_result *watch_result(const struct judging *x, int step)
 {
 	int i = x->step_of_plan[step];
 
@@ -74,7 +45,7 @@ static const struct step_result *result_of(const struct judging *x, int step)
 /* Whether a step ran at that time, or up to `slack` seconds before. */
 static int ran_at(const struct judging *x, int step, double t, double slack)
 {
-	const struct step_result *s = result_of(x, step);
+	const struct step_result *s = watch_result(x, step);
 
 	return s && s->started > 0 && s->started <= t &&
 	       (s->word == END_NONE || t <= s->ended + slack);
@@ -83,7 +54,7 @@ static int ran_at(const struct judging *x, int step, double t, double slack)
 /* How well a step fits a mark: 4 of this very part, 3 it ran then, 2 it had begun, 1 it is one. */
 static int fit_of(const struct watching *w, int step, const char *part, double t)
 {
-	const struct step_result *s = result_of(w->x, step);
+	const struct step_result *s = watch_result(w->x, step);
 
 	if (ran_at(w->x, step, t, 0))
 		return *part && !strcmp(w->x->plan->steps[step].unit, part) ? 4 : 3;
@@ -100,7 +71,7 @@ static int step_at(const struct watching *w, const char *part, double t, int *ra
 
 		if (this > fit ||
 		    (this == fit && this > 1 &&
-		     result_of(w->x, step)->started > result_of(w->x, best)->started)) {
+		     watch_result(w->x, step)->started > watch_result(w->x, best)->started)) {
 			best = step;
 			fit = this;
 		}
@@ -109,7 +80,7 @@ static int step_at(const struct watching *w, const char *part, double t, int *ra
 	return best;
 }
 
-static struct finding *add_finding(struct watching *w, int metric, const char *part, double t)
+struct finding *watch_add(struct watching *w, int metric, const char *part, double t)
 {
 	int ran, step = step_at(w, part, t, &ran);
 
@@ -117,7 +88,7 @@ static struct finding *add_finding(struct watching *w, int metric, const char *p
 			 watch_metrics[metric].unit, part);
 }
 
-static void add_time(struct text *out, double t)
+void watch_add_time(struct text *out, double t)
 {
 	const double year_9999 = 253402300800;
 	char when[32];
@@ -326,8 +297,8 @@ static char *faults_text(const struct watching *w, const struct seen *first, int
 	int ran, step = step_at(w, m->part, m->t, &ran);
 
 	text_init(&out);
-	text_addf(&out, "%.*s, ", TEXT_SHOWN, m->text);
-	add_time(&out, m->t);
+	text_addf(&out, "%.*s, ", WATCH_TEXT_SHOWN, m->text);
+	watch_add_time(&out, m->t);
 	if (ran)
 		text_addf(&out, ", while %s ran", w->x->plan->steps[step].id);
 	else
@@ -359,11 +330,11 @@ static void judge_part(struct watching *w, int at, int group)
 		    (s->class == first->class && s->mark->t < first->mark->t))
 			first = s;
 	}
-	f = add_finding(w, FAULTS, first->mark->part, first->mark->t);
+	f = watch_add(w, FAULTS, first->mark->part, first->mark->t);
 	judge_zero(f, count);
 	if (first->class == MARK_DOUBT)
 		f->verdict = VERDICT_INCONCLUSIVE;
-	say(f, faults_text(w, first, group, count));
+	watch_say(f, faults_text(w, first, group, count));
 }
 
 static int judge_faults(struct watching *w)
@@ -392,200 +363,39 @@ static void record_corrected(struct watching *w)
 		}
 		if (!count)
 			continue;
-		f = add_finding(w, CORRECTED, m->part, m->t);
+		f = watch_add(w, CORRECTED, m->part, m->t);
 		f->recorded = 1;
 		f->verdict = VERDICT_NOT_APPLICABLE;
 		f->samples = 1;
 		f->value = f->low = f->high = count;
-		say(f, xasprintf("the first: %.*s", TEXT_SHOWN, m->text));
+		watch_say(f, xasprintf("the first: %.*s", WATCH_TEXT_SHOWN, m->text));
 	}
-}
-
-/* ---- holes --------------------------------------------------------------------------------- */
-
-static const struct watch_line *watch_at(const struct watching *w, size_t i)
-{
-	return &w->x->results->watches[w->watches.at[i]];
-}
-
-static double gap_from(const struct watch_line *l)
-{
-	return l->since > 0 ? l->since : l->t;
-}
-
-/* A node is lost of which a step was lost or can never end; its holes are named by its steps. */
-static int is_lost(const struct watching *w)
-{
-	for (size_t i = w->steps.from[w->node]; i < w->steps.from[w->node + 1]; i++) {
-		const struct step_result *s = result_of(w->x, (int)w->steps.at[i]);
-
-		if (s && (s->word == END_LOST || s->word == END_STUCK))
-			return 1;
-	}
-	return 0;
-}
-
-/* "nothing came from 12:00:01 UTC to 12:03:00 UTC" */
-static void add_gap(const struct watching *w, size_t at, struct text *out)
-{
-	const struct watch_line *g = watch_at(w, at);
-	size_t next = at + 1;
-
-	while (next < w->watches.from[w->node + 1] && watch_at(w, next)->word != WATCH_BACK &&
-	       watch_at(w, next)->word != WATCH_TOLD)
-		next++;
-	text_add(out, "its telemetry did not come from ");
-	add_time(out, gap_from(g));
-	text_add(out, " to ");
-	if (next < w->watches.from[w->node + 1])
-		add_time(out, watch_at(w, next)->t);
-	else
-		text_add(out, "the end");
-}
-
-/* Holes of one subject: the first in words, how many more, and when the first was. */
-struct holes {
-	struct text why;
-	double since;
-	int count;
-};
-
-static void hole_begin(struct holes *h, double t)
-{
-	if (!h->count)
-		h->since = t;
-	h->count++;
-}
-
-static void hole_add(struct watching *w, struct holes *h, const char *subject)
-{
-	struct finding *f;
-
-	if (h->count) {
-		f = add_finding(w, WATCH, subject, h->since);
-		if (h->count > 1)
-			text_addf(&h->why, "; and %d more holes", h->count - 1);
-		say(f, text_detach(&h->why));
-	}
-	text_release(&h->why);
-}
-
-static const char *subject_of(const struct mark *m)
-{
-	return strstr(m->text, "the kernel's log") ? kernel_log : m->part;
-}
-
-/* Adds the marks that are holes of this subject and marks them as done. */
-static void add_mark_holes(struct watching *w, struct holes *h, const char *subject)
-{
-	for (int i = 0; i < w->count; i++) {
-		struct seen *s = &w->seen[i];
-
-		if (s->class != MARK_HOLE || s->done || strcmp(subject_of(s->mark), subject) != 0)
-			continue;
-		s->done = 1;
-		hole_begin(h, s->mark->t);
-		if (h->count > 1)
-			continue;
-		text_addf(&h->why, "%.*s", TEXT_SHOWN, s->mark->text);
-		if (strcmp(s->mark->what, "hole") != 0)
-			text_addf(&h->why, " (%s)", s->is->reason);
-	}
-}
-
-static int judge_node_holes(struct watching *w)
-{
-	struct holes h = { .count = 0 };
-	int count;
-
-	text_init(&h.why);
-	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++) {
-		const struct watch_line *l = watch_at(w, i);
-
-		if (l->word != WATCH_GAP && l->word != WATCH_FULL)
-			continue;
-		hole_begin(&h, gap_from(l));
-		if (h.count == 1 && l->word == WATCH_GAP)
-			add_gap(w, i, &h.why);
-		else if (h.count == 1)
-			text_add(&h.why, "it told of so much trouble that further marks are not in "
-					 "the journal");
-	}
-	add_mark_holes(w, &h, "");
-	count = h.count;
-	hole_add(w, &h, "");
-	return count;
-}
-
-static int judge_part_holes(struct watching *w)
-{
-	int count = 0;
-
-	for (int i = 0; i < w->count; i++) {
-		struct holes h = { .count = 0 };
-
-		if (w->seen[i].class != MARK_HOLE || w->seen[i].done)
-			continue;
-		text_init(&h.why);
-		add_mark_holes(w, &h, subject_of(w->seen[i].mark));
-		count += h.count;
-		hole_add(w, &h, subject_of(w->seen[i].mark));
-	}
-	return count;
 }
 
 /* ---- a node -------------------------------------------------------------------------------- */
 
-/* When it was first told to send telemetry; 0: never. */
-static double told_at(const struct watching *w)
-{
-	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++)
-		if (watch_at(w, i)->word == WATCH_TOLD)
-			return watch_at(w, i)->t;
-	return 0;
-}
-
-/* Each time that it was told, nothing came from that second on. */
-static int never_came(const struct watching *w)
-{
-	int told = 0, gaps = 0;
-
-	if (w->count)
-		return 0;
-	for (size_t i = w->watches.from[w->node]; i < w->watches.from[w->node + 1]; i++) {
-		const struct watch_line *l = watch_at(w, i);
-		double before = i > w->watches.from[w->node] ? watch_at(w, i - 1)->t : 0;
-
-		if (l->word == WATCH_BACK)
-			return 0;
-		told += l->word == WATCH_TOLD;
-		gaps += l->word == WATCH_GAP && gap_from(l) - before < 1;
-	}
-	return gaps >= told;
-}
-
 static void judge_node(struct watching *w)
 {
-	double t = told_at(w);
+	double t = watch_told_at(w);
 	int lost, holes = 0;
 
 	if (!(t > 0) || w->steps.from[w->node] == w->steps.from[w->node + 1])
 		return;
 	read_marks(w);
-	lost = is_lost(w);
+	lost = watch_is_lost(w);
 	if (!judge_faults(w) && !lost) {
-		struct finding *f = add_finding(w, FAULTS, "", t);
+		struct finding *f = watch_add(w, FAULTS, "", t);
 
-		if (never_came(w))
-			say(f, xstrdup("no telemetry came"));
+		if (watch_never_came(w))
+			watch_say(f, xstrdup("no telemetry came"));
 		else
 			judge_zero(f, 0);
 	}
 	record_corrected(w);
 	if (!lost)
-		holes = judge_node_holes(w) + judge_part_holes(w);
+		holes = watch_judge_holes(w);
 	if (!lost && !holes)
-		judge_zero(add_finding(w, WATCH, "", t), 0);
+		judge_zero(watch_add(w, WATCH, "", t), 0);
 	free(w->seen);
 }
 

@@ -120,10 +120,10 @@ samplers() {
 }
 (
 	sleep 3
-	frozen=$(samplers)
-	kill -STOP $frozen
+	frozen=$(samplers | head -1)
+	kill -STOP "$frozen"
 	sleep 68
-	kill -CONT $frozen
+	kill -CONT "$frozen"
 ) &
 run 3 run8 long.yaml long-profile.yaml
 wait
@@ -204,6 +204,7 @@ says "the kernel's log is not watched: /dev/kmsg: Operation not permitted"
 says "findings 2 pass, 1 not-measured"
 expect 0 "${as_nobody[@]}" "$program_of_all" spec derive --folder "$work/theirs"
 says 'check: telemetry, metric: watch, subject: "*/kmsg"'
+says "the spec waives that, and waits for a name"
 {
 	cat quick.yaml
 	sed -n '/^waivers:/,$p' "$out"
