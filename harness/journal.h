@@ -111,6 +111,7 @@ struct results {
 	int doubles;           /* a step says that a library it worked on is a double */
 	double started, ended; /* wall clock of the first and last event */
 	size_t torn;           /* bytes of a torn last line */
+	long lines;            /* that were read */
 	int damaged;           /* lines that could not be read */
 	struct text damage;    /* one sentence a line, for people */
 };
@@ -133,7 +134,7 @@ int results_step(const struct results *r, const char *id); /* index, or -1 */
 /* Whether a step has an end that stands: a lost result is measured again when a run is resumed. */
 int results_ended(const struct results *r, const char *id);
 
-/* Feeds a whole journal's text; what journal_load does behind the file. For tests and fuzzers. */
+/* Feeds text of a journal; of a last line without an end only r->torn tells. */
 void results_feed(struct results *r, const char *data, size_t len);
 
 #endif

@@ -7,12 +7,15 @@
  */
 #include "harness/journal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { JOURNAL_MOST = 2000 << 20, DAMAGE_SHOWN = 10 };
+enum { PIECE = 1 << 20, DAMAGE_SHOWN = 10 };
 /* What a sampler of ours tells is no longer (telemetry_wire.c); a node may send anything. */
 enum { MARK_PART_MOST = 64, MARK_WHAT_MOST = 48, MARK_TEXT_MOST = 320 };
 
@@ -392,41 +395,71 @@ void results_feed(struct results *r, const char *data, size_t len)
 	struct error err;
 	struct event ev;
 
-	for (long line = 1; len; line++) {
-		size_t n;
-
+	for (r->torn = 0; len; len -= (size_t)(end + 1 - data), data = end + 1) {
 		end = memchr(data, '\n', len);
 		if (!end) {
 			r->torn = len;
 			return;
 		}
-		n = (size_t)(end - data);
-		if (event_parse(data, n, &ev, &err) < 0) {
-			add_damage(r, line, err.text);
+		r->lines++;
+		if (event_parse(data, (size_t)(end - data), &ev, &err) < 0) {
+			add_damage(r, r->lines, err.text);
 		} else {
 			results_add(r, &ev);
 			event_release(&ev);
 		}
-		data = end + 1;
-		len -= n + 1;
 	}
+}
+
+/* Takes whole lines; returns how many bytes of the last one are kept, at the start of data. */
+static size_t feed_piece(struct results *r, char *data, size_t len)
+{
+	results_feed(r, data, len);
+	memmove(data, data + len - r->torn, r->torn);
+	if (r->torn < PIECE)
+		return r->torn;
+	/* No line of ours is so long: what comes behind it, up to its end, is no line either. */
+	*data = '?';
+	return 1;
+}
+
+/* In pieces, for the journal of ten thousand nodes is larger than the memory of a laptop. */
+static int feed_file(struct results *r, const char *path, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *data = xcalloc(1, PIECE);
+	size_t held = 0;
+	ssize_t n = fd < 0 ? -1 : 1;
+
+	if (fd < 0)
+		error_sys(err, "cannot open %s", path);
+	while (n > 0) {
+		n = read(fd, data + held, PIECE - held);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n < 0)
+			error_sys(err, "cannot read %s", path);
+		else
+			held = feed_piece(r, data, held + (size_t)n);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(data);
+	return (int)n;
 }
 
 struct results *journal_load(const char *run, struct error *err)
 {
-	char *path = xasprintf("%s/journal.jsonl", run), *data;
-	struct results *r;
-	size_t len;
+	char *path = xasprintf("%s/journal.jsonl", run);
+	struct results *r = results_new();
+	int rc = feed_file(r, path, err);
 
-	data = file_read(path, JOURNAL_MOST, &len, err);
 	free(path);
-	if (!data) {
+	if (rc < 0) {
+		results_free(r);
 		error_prefix(err, "%s is no run folder: ", run);
 		return NULL;
 	}
-	r = results_new();
-	results_feed(r, data, len);
-	free(data);
 	if (r->head)
 		return r;
 	error_set(err,
