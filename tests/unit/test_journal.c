@@ -429,6 +429,37 @@ static void one_controller_at_a_time(void **state)
 	journal_close(second);
 }
 
+/* Journals are read in pieces of a megabyte: lines lie across their borders. */
+static void long_journals_are_read_whole(void **state)
+{
+	enum { SAMPLES = 30000, ENDLESS = 2500000 };
+	const struct folder *f = *state;
+	struct error err;
+	struct results *r;
+	struct text whole;
+
+	text_init(&whole);
+	add_head(&whole);
+	add_step(&whole, "a", SAMPLES);
+	assert_true(whole.len > 2 << 20);
+	for (int i = 0; i < ENDLESS; i++)
+		text_add(&whole, "x");
+	text_add(&whole, "\n");
+	add_step(&whole, "b", 1);
+	text_add(&whole, "{\"torn");
+	write_file(f, whole.data, whole.len);
+	r = journal_load(f->path, &err);
+	assert_non_null(r);
+	assert_int_equal(r->figure_count, SAMPLES + 1);
+	assert_int_equal(step(r, "a")->word, END_DONE);
+	assert_int_equal(step(r, "b")->word, END_DONE);
+	assert_int_equal(r->damaged, 1);
+	assert_non_null(strstr(r->damage.data, "journal.jsonl:30004: "));
+	assert_int_equal(r->torn, 6);
+	results_free(r);
+	text_release(&whole);
+}
+
 static void a_torn_tail_is_cut_at_every_byte(void **state)
 {
 	const struct folder *f = *state;
@@ -548,6 +579,7 @@ int main(void)
 		FILE_TEST(says_live_what_is_read_later),
 		FILE_TEST(appends_and_goes_on),
 		FILE_TEST(one_controller_at_a_time),
+		FILE_TEST(long_journals_are_read_whole),
 		FILE_TEST(a_torn_tail_is_cut_at_every_byte),
 		FILE_TEST(a_long_torn_tail_is_cut),
 		FILE_TEST(refuses_what_is_no_run),
