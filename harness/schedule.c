@@ -19,7 +19,8 @@ struct list {
 struct spot {
 	uint64_t busy; /* what running steps occupy there */
 	double watts;  /* what they draw above idle */
-	int ready, queued, held;
+	int ready, queued;
+	int held_by_rack, held_by_ramp;
 };
 
 struct leaf {
@@ -33,14 +34,16 @@ struct schedule {
 	const struct plan *plan;
 	char *running, *closed; /* of each step */
 	struct spot *nodes;
-	int *at, *from;      /* steps of node n: at[from[n]] up to at[from[n + 1]] */
-	int *left;           /* of each phase */
-	int *batch_left;     /* of each batch */
-	int *batch_hint;     /* the member that was in the way last */
-	char *batch_over;    /* of each batch: it and all before it have ended */
-	struct leaf *leaves; /* schedule_leaf() */
-	struct list queue, held,
-		due; /* nodes to look at; held by power; steps of a batch that starts */
+	int *at, *from;         /* steps of node n: at[from[n]] up to at[from[n + 1]] */
+	int *left;              /* of each phase */
+	int *batch_left;        /* of each batch */
+	int *batch_hint;        /* the member that was in the way last */
+	char *batch_over;       /* of each batch: it and all before it have ended */
+	struct leaf *leaves;    /* schedule_leaf() */
+	struct list queue, due; /* nodes to look at; steps of a batch that starts */
+	struct list *rack_held; /* of each rack: nodes that wait for its power */
+	struct list ramp_held;  /* nodes that wait until more of them may be loaded */
+	int ramp_first;         /* of these, the first that still waits */
 	double *rack_watts, site_watts;
 	double *rack_room; /* what a rack may carry above what its nodes draw at rest */
 	int loaded, level; /* nodes under load, and how many may be by the ramp */
@@ -97,29 +100,28 @@ static int rack_carries(const struct schedule *s, const struct step *st)
 	return s->rack_watts[rack] + st->watts <= s->rack_room[rack];
 }
 
-/* The level grows by a stage at a time, and only when it is reached. */
-static int ramp_allows(struct schedule *s, const struct step *st, double now)
+/* Whether one more node may be loaded. */
+static int ramp_has_room(const struct schedule *s, double now)
 {
 	const struct ramp *r = &s->spec->ramp;
 
-	if (s->nodes[st->node].watts > 0)
-		return 1;
 	if (r->loaded_nodes && s->loaded >= r->loaded_nodes)
 		return 0;
-	if (!r->stage_nodes || s->loaded < s->level)
-		return 1;
-	if (now - s->grown < r->stage) {
-		s->wake = s->grown + r->stage < s->wake ? s->grown + r->stage : s->wake;
-		return 0;
-	}
-	s->level += r->stage_nodes;
-	s->grown = now;
-	return 1;
+	return !r->stage_nodes || s->loaded < s->level || now - s->grown >= r->stage;
 }
 
-static int power_allows(struct schedule *s, const struct step *st, double now)
+/* The level grows by a stage at a time, and only when it is reached. */
+static int ramp_allows(struct schedule *s, const struct step *st, double now)
 {
-	return st->watts <= 0 || (rack_carries(s, st) && ramp_allows(s, st, now));
+	if (s->nodes[st->node].watts > 0)
+		return 1;
+	if (!ramp_has_room(s, now))
+		return 0;
+	if (s->spec->ramp.stage_nodes && s->loaded >= s->level) {
+		s->level += s->spec->ramp.stage_nodes;
+		s->grown = now;
+	}
+	return 1;
 }
 
 static void add_watts(struct schedule *s, const struct step *st, double watts)
@@ -136,22 +138,65 @@ static void add_watts(struct schedule *s, const struct step *st, double watts)
 		s->rack_watts[rack_of(s, st->node)] += watts;
 }
 
-static void hold(struct schedule *s, int node)
+static void hold(struct list *l, int *is_held, int node)
 {
-	if (s->nodes[node].held)
-		return;
-	s->nodes[node].held = 1;
-	push(&s->held, node);
+	if (!*is_held)
+		push(l, node);
+	*is_held = 1;
 }
 
-static void release_held(struct schedule *s)
+/* Else its node is held, by what is in the way. */
+static int power_allows(struct schedule *s, const struct step *st, double now)
 {
-	s->wake = INFINITY;
-	for (int i = s->held.count - 1; i >= 0; i--) { /* so the first is looked at first */
-		s->nodes[s->held.items[i]].held = 0;
-		look_at(s, s->held.items[i]);
+	struct spot *n = &s->nodes[st->node];
+
+	if (st->watts <= 0)
+		return 1;
+	if (!rack_carries(s, st)) {
+		hold(&s->rack_held[rack_of(s, st->node)], &n->held_by_rack, st->node);
+		return 0;
 	}
-	s->held.count = 0;
+	if (ramp_allows(s, st, now))
+		return 1;
+	hold(&s->ramp_held, &n->held_by_ramp, st->node);
+	return 0;
+}
+
+static void release_rack(struct schedule *s, int rack)
+{
+	struct list *l = &s->rack_held[rack];
+
+	for (int i = l->count - 1; i >= 0; i--) { /* so the first is looked at first */
+		s->nodes[l->items[i]].held_by_rack = 0;
+		look_at(s, l->items[i]);
+	}
+	l->count = 0;
+}
+
+/*
+ * The first node that waits for the ramp, if there is room for it; one at a time, for most of
+ * thousands will have to wait on. Whether there was one.
+ */
+static int release_from_ramp(struct schedule *s, double now)
+{
+	int node;
+
+	s->wake = INFINITY;
+	if (s->ramp_first == s->ramp_held.count)
+		return 0;
+	if (!ramp_has_room(s, now)) {
+		const struct ramp *r = &s->spec->ramp;
+
+		if (!r->loaded_nodes || s->loaded < r->loaded_nodes)
+			s->wake = s->grown + r->stage;
+		return 0;
+	}
+	node = s->ramp_held.items[s->ramp_first++];
+	if (s->ramp_first == s->ramp_held.count)
+		s->ramp_first = s->ramp_held.count = 0;
+	s->nodes[node].held_by_ramp = 0;
+	look_at(s, node);
+	return 1;
 }
 
 /* ---- leaves -------------------------------------------------------------------------------- */
@@ -258,7 +303,6 @@ static int try_node(struct schedule *s, int node, double now)
 
 	for (int k = s->from[node]; k < s->from[node + 1] && s->nodes[node].ready; k++) {
 		const struct step *st = &s->plan->steps[s->at[k]];
-		int is_held = 0;
 
 		if (!is_open(s, s->at[k]))
 			continue;
@@ -266,16 +310,11 @@ static int try_node(struct schedule *s, int node, double now)
 			begin_batch(s, st->batch);
 			return 1;
 		}
-		if (!(st->occupies & waiting) && st->batch < 0) {
-			if (power_allows(s, st, now)) {
-				begin(s, s->at[k]);
-				push(&s->due, s->at[k]);
-				return 1;
-			}
-			is_held = 1;
+		if (!(st->occupies & waiting) && st->batch < 0 && power_allows(s, st, now)) {
+			begin(s, s->at[k]);
+			push(&s->due, s->at[k]);
+			return 1;
 		}
-		if (is_held)
-			hold(s, node);
 		waiting |= st->occupies;
 	}
 	return 0;
@@ -283,9 +322,7 @@ static int try_node(struct schedule *s, int node, double now)
 
 int schedule_next(struct schedule *s, double now)
 {
-	if (now >= s->wake)
-		release_held(s);
-	while (!s->due.count && s->queue.count) {
+	while (!s->due.count && (s->queue.count || release_from_ramp(s, now))) {
 		int node = s->queue.items[s->queue.count - 1];
 
 		if (try_node(s, node, now))
@@ -345,8 +382,8 @@ void schedule_close(struct schedule *s, int step)
 		add_watts(s, st, -st->watts);
 		use_leaves(s, st, -1);
 	}
-	if (was_running && st->watts > 0)
-		release_held(s);
+	if (was_running && st->watts > 0 && rack_of(s, st->node) >= 0)
+		release_rack(s, rack_of(s, st->node));
 	look_at(s, st->node);
 	if (st->batch < 0)
 		return;
@@ -478,6 +515,7 @@ struct schedule *schedule_new(const struct spec *spec, const struct fleet *f, co
 	s->leaves = xcalloc(((size_t)spec->units.count + 1) * RAILS_MOST, sizeof(*s->leaves));
 	s->rack_watts = xcalloc((size_t)spec->racks.count + 1, sizeof(*s->rack_watts));
 	s->rack_room = rack_rooms(s);
+	s->rack_held = xcalloc((size_t)spec->racks.count + 1, sizeof(*s->rack_held));
 	take_steps(s, 0, 0);
 	return s;
 }
@@ -497,7 +535,10 @@ void schedule_free(struct schedule *s)
 	free(s->batch_over);
 	free(s->leaves);
 	free(s->queue.items);
-	free(s->held.items);
+	for (int r = 0; r < s->spec->racks.count; r++)
+		free(s->rack_held[r].items);
+	free(s->rack_held);
+	free(s->ramp_held.items);
 	free(s->due.items);
 	free(s->rack_watts);
 	free(s->rack_room);
@@ -509,7 +550,6 @@ void schedule_open(struct schedule *s, int phase, double now)
 	s->phase = phase;
 	s->level = s->spec->ramp.stage_nodes;
 	s->grown = now;
-	release_held(s);
 	for (int n = s->fleet->count - 1; n >= 0; n--)
 		look_at(s, n);
 }

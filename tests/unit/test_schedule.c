@@ -651,6 +651,45 @@ static void sixteen_thousand_nodes_take_seconds(void **state)
 	free(fleet.nodes);
 }
 
+/* Most of them wait for the ramp most of the time, and must not be looked at each time one ends. */
+static void a_ramp_of_sixteen_thousand_nodes_takes_seconds(void **state)
+{
+	enum { STEPS = 8 };
+	struct phase phase = { .name = "one" };
+	struct profile profile = { .phases = &phase, .phase_count = 1 };
+	struct node_type type = { 0 };
+	struct spec spec = { .nodes = &type, .node_count = 1, .ramp = { 1024, 16, 1 } };
+	struct fleet fleet = { .nodes = xcalloc(MANY, sizeof(struct fleet_node)), .count = MANY };
+	struct plan plan = { .profile = &profile };
+	double began;
+
+	(void)state;
+	plan.steps = xcalloc(MANY * STEPS, sizeof(*plan.steps));
+	for (int n = 0; n < MANY; n++) {
+		fleet.nodes[n].rack = fleet.nodes[n].unit = -1;
+		for (int k = 0; k < STEPS; k++, plan.count++)
+			plan.steps[plan.count] = (struct step){ .node = n,
+								.batch = -1,
+								.lead = plan.count,
+								.members = 1,
+								.occupies = CORES,
+								.seconds = 60,
+								.watts = 500 };
+	}
+	plan.first_count = plan.count;
+	began = clock_now();
+	schedule_expect(&spec, &fleet, &plan);
+	print_message("  %.2f s\n", clock_now() - began);
+	assert_true(clock_now() - began < 60); /* of a build with sanitizers on a busy machine */
+	/* 1024 at a time, less while the ramp climbs: 64 stages of a second each */
+	assert_true(plan.seconds >= 60.0 * STEPS * MANY / 1024);
+	assert_true(plan.seconds <= 60.0 * STEPS * MANY / 1024 + 64 + 60 * STEPS);
+	assert_true(plan.peak <= 500.0 * 1024 + 1);
+	free(plan.rack_peak);
+	free(plan.steps);
+	free(fleet.nodes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -665,6 +704,7 @@ int main(void)
 		cmocka_unit_test(only_the_open_phase_starts),
 		cmocka_unit_test(repeats_are_taken_up),
 		cmocka_unit_test(sixteen_thousand_nodes_take_seconds),
+		cmocka_unit_test(a_ramp_of_sixteen_thousand_nodes_takes_seconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
