@@ -123,7 +123,7 @@ int gpu_wait(struct gpu_context *g, CUstream stream, double seconds, struct erro
 
 /* gpu_list.c: asks sysfs, NVML and CUDA; kept by the machine. */
 const struct host_gpus *machine_gpus(struct machine *m, struct error *err);
-const char *machine_double_of(struct machine *m); /* see kernels.h */
+const char *gpu_double_of(const struct machine *m); /* see double_of in kernels.h */
 /* Says in err why a GPU of that number cannot be used, -1; 0 if it can. */
 int gpu_usable(struct machine *m, int gpu, struct error *err);
 

@@ -292,14 +292,14 @@ static void netdev_facts(const struct facts *f, const struct pci_part *part, con
 
 /* Soft-RoCE lies below no PCI device; it names the interface that carries it. The caller frees it.
  */
-static char *rdma_over(const struct facts *f, const char *netdev)
+static char *rdma_over(const struct machine *m, const char *netdev)
 {
 	char *name = NULL;
 	glob_t found;
 
-	machine_glob(f->m, &found, "/sys/class/infiniband/*/parent");
+	machine_glob(m, &found, "/sys/class/infiniband/*/parent");
 	for (size_t i = 0; i < found.gl_pathc && !name; i++) {
-		char *path = found.gl_pathv[i], *parent = machine_line(f->m, "%s", path);
+		char *path = found.gl_pathv[i], *parent = machine_line(m, "%s", path);
 
 		*strrchr(path, '/') = '\0';
 		if (parent && !strcmp(parent, netdev))
@@ -310,32 +310,46 @@ static char *rdma_over(const struct facts *f, const char *netdev)
 	return name;
 }
 
+void nic_names_read(const struct machine *m, const char *address, struct nic_names *names)
+{
+	names->netdev = first_below(m, address, "net/*");
+	names->rdma = first_below(m, address, "infiniband/*");
+	names->is_soft = 0;
+	if (!names->netdev)
+		names->netdev = first_below(m, address, "virtio*/net/*");
+	if (!names->rdma && names->netdev) {
+		names->rdma = rdma_over(m, names->netdev);
+		names->is_soft = names->rdma != NULL;
+	}
+}
+
+void nic_names_release(struct nic_names *names)
+{
+	free(names->netdev);
+	free(names->rdma);
+}
+
 static void nic_facts(const struct facts *f, const struct pci_part *part)
 {
 	enum { VENDOR_VIRTIO = 0x1af4 };
-	char *netdev = first_below(f->m, part->address, "net/*");
-	char *rdma = first_below(f->m, part->address, "infiniband/*");
+	struct nic_names names;
 	char *model = part->vendor == VENDOR_VIRTIO ? xstrdup("virtio") : model_of(f, part);
 
-	if (!netdev)
-		netdev = first_below(f->m, part->address, "virtio*/net/*");
-	if (!rdma && netdev)
-		rdma = rdma_over(f, netdev);
+	nic_names_read(f->m, part->address, &names);
 	fact_put(f, part->name, "model", "%s", model);
 	vpd_serial(f, part);
-	if (netdev)
-		fact_put(f, part->name, "netdev", "%s", netdev);
-	if (rdma)
-		rdma_facts(f, part, rdma);
-	else if (netdev)
-		netdev_facts(f, part, netdev);
+	if (names.netdev)
+		fact_put(f, part->name, "netdev", "%s", names.netdev);
+	if (names.rdma)
+		rdma_facts(f, part, names.rdma);
+	else if (names.netdev)
+		netdev_facts(f, part, names.netdev);
 	else
 		fact_hole(f, part->name, "state", "no driver made a network or RDMA device of %s",
 			  part->address);
 	link_facts(f, part);
 	free(model);
-	free(rdma);
-	free(netdev);
+	nic_names_release(&names);
 }
 
 static void disk_facts(const struct facts *f, const struct pci_part *part)

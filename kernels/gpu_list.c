@@ -395,7 +395,7 @@ int gpu_usable(struct machine *m, int gpu, struct error *err)
 	return 0;
 }
 
-const char *machine_double_of(struct machine *m)
+const char *gpu_double_of(const struct machine *m)
 {
 	if (m->gpus && m->gpus->simulated)
 		return "libcuda or NVML is a double";

@@ -11,6 +11,9 @@
 #include "kernels/cuda.h"
 #include "kernels/nvml.h"
 #endif
+#ifdef HAVE_VERBS
+#include "kernels/verbs.h"
+#endif
 
 #include <errno.h>
 #include <stdio.h>
@@ -499,6 +502,9 @@ void machine_close(struct machine *m)
 	cuda_close(m);
 	nvml_close(m);
 #endif
+#ifdef HAVE_VERBS
+	verbs_close(m);
+#endif
 	free(m->gpus);
 	for (int i = 0; i < m->host.numa_count; i++)
 		free(m->host.numas[i].cpus);
@@ -514,4 +520,19 @@ void machine_close(struct machine *m)
 const struct host *machine_host(struct machine *m)
 {
 	return &m->host;
+}
+
+const char *machine_double_of(struct machine *m)
+{
+	const char *what = NULL;
+
+#ifdef HAVE_CUDA
+	what = gpu_double_of(m);
+#endif
+#ifdef HAVE_VERBS
+	if (!what && verbs_is_double(m))
+		what = "libibverbs is a double";
+#endif
+	(void)m;
+	return what;
 }

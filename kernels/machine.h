@@ -14,10 +14,12 @@ struct machine {
 	char *root; /* "" or a folder without a slash at its end */
 	hwloc_topology_t topology;
 	struct host host;
-	/* made at first use by the file of that name, freed by its _close; see cuda.h and nvml.h */
+	/* made at first use by the file of that name, freed by its _close; see cuda.h, nvml.h
+	 * and verbs.h */
 	struct cuda_state *cuda;
 	struct nvml *nvml;
 	struct host_gpus *gpus;
+	struct verbs *verbs;
 };
 
 /* root + a formatted absolute path ("/sys/..."); the caller frees it. */
@@ -46,6 +48,7 @@ const struct host_numa *machine_numa(const struct machine *m, int id);
  */
 char *disk_serial(const struct machine *m, const char *device);
 
+const char *machine_double_of(struct machine *m); /* machine.c; see kernels.h */
 /* machine.c, facts.c, counters.c, pci.c, settings.c, busy.c: see kernels.h */
 struct machine *machine_open(const char *root, struct error *err);
 void machine_close(struct machine *m);
@@ -73,7 +76,7 @@ int disk_integrity(struct machine *m, struct disk_integrity *job, struct error *
 int disk_health(struct machine *m, const char *device, struct disk_health *health,
 		struct error *err);
 
-/* tcp.c */
-extern const struct net net_tcp;
+/* tcp.c, rdma.c */
+extern const struct net net_tcp, net_rdma;
 
 #endif

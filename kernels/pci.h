@@ -39,6 +39,17 @@ void pci_link_read(const struct machine *m, const struct pci_part *part, struct 
 /* devices.c: the facts of all these parts. 0 or -1. */
 int pci_facts(const struct facts *f, struct error *err);
 
+/* What the drivers call a NIC; NULL where there is no such device. */
+struct nic_names {
+	char *netdev; /* "ib3" */
+	char *rdma;   /* "mlx5_3" */
+	int is_soft;  /* the RDMA device is soft-RoCE over the interface */
+};
+
+/* devices.c: to be released in any case. */
+void nic_names_read(const struct machine *m, const char *address, struct nic_names *names);
+void nic_names_release(struct nic_names *names);
+
 /*
  * Where PCIe bridges redirect peer-to-peer traffic by ACS: "off", "on: 0000:15:00.0,...", or
  * "absent" where there is no bridge. The caller frees *value. 0 or -1.

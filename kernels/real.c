@@ -40,8 +40,11 @@ const struct kernels real_kernels = {
 	.sampler_read = sampler_read,
 	.sampler_close = sampler_close,
 	.tcp = &net_tcp,
-#ifdef HAVE_CUDA
+#ifdef HAVE_VERBS
+	.rdma = &net_rdma,
+#endif
 	.double_of = machine_double_of,
+#ifdef HAVE_CUDA
 	.gpus = machine_gpus,
 	.gpu_peer = machine_gpu_peer,
 	.gpu_copy = machine_gpu_copy,
