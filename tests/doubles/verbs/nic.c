@@ -224,6 +224,14 @@ static void take_message(struct queue_pair *qp, const struct packet *p)
 	queue_push(qp->v.recv_cq, &wc);
 }
 
+static int is_forgotten(struct nic *nic, const struct packet *p)
+{
+	const struct rules *rules = &nic->device.rules;
+
+	return p->head.bytes >= LARGE && rules->forgets &&
+	       ++nic->taken % (uint64_t)rules->forgets == 0;
+}
+
 static enum op carry_out(struct nic *nic, struct queue_pair *qp, const struct packet *p)
 {
 	const struct offer *o = &qp->offers[qp->taken % qp->cap.max_recv_wr];
@@ -234,7 +242,7 @@ static enum op carry_out(struct nic *nic, struct queue_pair *qp, const struct pa
 		return OP_NO_BUFFER;
 	if (p->head.op == OP_SEND && p->head.bytes > o->sge.length)
 		return OP_NAK_LENGTH;
-	if (p->head.op != OP_SEND)
+	if (p->head.op != OP_SEND && !is_forgotten(nic, p))
 		place_data(p->head.address, p);
 	if (p->head.op != OP_WRITE)
 		take_message(qp, p);

@@ -34,7 +34,7 @@ struct rules {             /* what a scenario says of one device */
 	double rate, slow; /* bytes a second; a factor */
 	double dead;       /* after so many bytes; < 0: never */
 	int down, wrong_path, memlock, is_ethernet;
-	int corrupt, loses; /* each so many-th message; 0: never */
+	int corrupt, loses, forgets; /* each so many-th large message; 0: never */
 	int max_inline;
 };
 
@@ -61,7 +61,7 @@ struct nic {                  /* an opened device */
 	int turn;           /* queue pair */
 	double free_at;     /* the wire */
 	uint64_t sent;      /* bytes */
-	uint64_t messages;  /* large ones */
+	uint64_t messages, taken; /* large ones */
 	uint64_t told_sent; /* in its files */
 	uint64_t resent, told_resent;
 	double told_at;
