@@ -328,14 +328,21 @@ static int qp_join(const struct rdma *r, int i, struct error *err)
 
 static int qp_start(const struct rdma *r, int i, struct error *err)
 {
-	const int is_door = i == RDMA_DOOR(r);
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RTS,
-				    .timeout = is_door ? RDMA_KNOCK_TIMEOUT : RDMA_TIMEOUT,
-				    .retry_cnt = is_door ? RDMA_KNOCK_RETRIES : RDMA_RETRIES,
+				    .timeout = RDMA_TIMEOUT,
+				    .retry_cnt = RDMA_RETRIES,
 				    .rnr_retry = RDMA_RETRIES,
 				    .sq_psn = r->own.psn,
 				    .max_rd_atomic = 1 };
 
+	if (r->port.is_soft) {
+		attr.timeout = RDMA_SOFT_TIMEOUT;
+		attr.retry_cnt = RDMA_SOFT_RETRIES;
+	}
+	if (i == RDMA_DOOR(r)) {
+		attr.timeout = RDMA_KNOCK_TIMEOUT;
+		attr.retry_cnt = RDMA_KNOCK_RETRIES;
+	}
 	return qp_move(r, i, &attr,
 		       IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
 			       IBV_QP_MAX_QP_RD_ATOMIC,
@@ -416,6 +423,13 @@ static int place_make(struct rdma *r, struct error *err)
 	return 0;
 }
 
+static void choose_depth(struct rdma *r)
+{
+	r->flight = r->port.is_soft ? RDMA_FLIGHT_SOFT : RDMA_FLIGHT;
+	r->depth = r->flight / r->streams;
+	r->every = r->depth >= 16 ? 4 : 1;
+}
+
 static int open_all(struct rdma *r, const struct net_way *way, struct error *err)
 {
 	r->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -427,6 +441,7 @@ static int open_all(struct rdma *r, const struct net_way *way, struct error *err
 	    context_open(r, err) < 0 ||
 	    rdma_port_look(r->verbs, r->machine, r->context, &r->port, err) < 0)
 		return -1;
+	choose_depth(r);
 	r->pd = r->verbs->alloc_pd(r->context);
 	if (!r->pd)
 		return verbs_sys(err, 0, "no protection domain of %s", r->port.device);
@@ -454,8 +469,6 @@ static int rdma_open(struct machine *m, const struct net_way *way, struct meetin
 	r->meeting.net = &net_rdma;
 	r->machine = m;
 	r->streams = way->streams;
-	r->depth = RDMA_FLIGHT / r->streams;
-	r->every = r->depth >= 16 ? 4 : 1;
 	r->has_inline = 1;
 	r->meet_seconds = MEET_SECONDS;
 	r->own.bytes = way->bytes / (2 * RDMA_PIECE) * (2 * RDMA_PIECE);
@@ -596,10 +609,11 @@ static void say_goodbye(struct rdma *r)
 	double until = clock_now() + 1;
 	struct error ignored;
 
-	if (!r->has_thread || atomic_load(&r->over))
+	if (!r->has_thread || atomic_load(&r->over) || atomic_load(&r->left))
 		return;
 	rdma_say(r, WORD_BYE, 0, &ignored);
-	while (atomic_load(&r->heard) < r->said && !atomic_load(&r->over) && clock_now() < until)
+	while (atomic_load(&r->heard) < r->said && !atomic_load(&r->over) &&
+	       !atomic_load(&r->left) && clock_now() < until)
 		nanosleep(&rest, NULL);
 }
 

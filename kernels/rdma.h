@@ -18,10 +18,11 @@
 
 enum {
 	RDMA_PIECE = 64 << 10,
-	RDMA_FLIGHT = 128,  /* pieces, over all queue pairs: 8 MiB */
-	RDMA_PATIENCE = 10, /* seconds in which a peer at work must take or give something */
-	RDMA_TAKES = 4,     /* buffers for messages of a data queue pair: two windows may end */
-	RDMA_WORDS = 16,    /* the same of the queue pair for control, and messages on their way */
+	RDMA_FLIGHT = 128,     /* pieces, over all queue pairs: 8 MiB */
+	RDMA_FLIGHT_SOFT = 32, /* soft-RoCE answers behind all of them, and is slow */
+	RDMA_PATIENCE = 10,    /* seconds in which a peer at work must take or give something */
+	RDMA_TAKES = 4,        /* buffers for messages of a data queue pair: two windows may end */
+	RDMA_WORDS = 16, /* the same of the queue pair for control, and messages on their way */
 	RDMA_QPS = NET_STREAMS_MOST + 2,
 };
 
@@ -31,10 +32,16 @@ enum {
  * that and at most four times as long), for the first time and RETRIES more: 1.9 s, at most 7.5 s.
  * So RDMA_PATIENCE bounds it in any case. Not 7 retries: soft-RoCE takes that for endless
  * (rxe_comp.c).
+ *
+ * Soft-RoCE on a busy machine answers late, behind what waits in the queue of its interface, and
+ * sending again makes that worse; its timer is exact. So it waits longer and tries less often:
+ * 1.1 s four times, 4.3 s.
  */
 enum {
 	RDMA_TIMEOUT = 16,
 	RDMA_RETRIES = 6,
+	RDMA_SOFT_TIMEOUT = 18,
+	RDMA_SOFT_RETRIES = 3,
 	/* The same for who has no buffer: 6 times 0.16 s (28, ibidem table 45). It always has one.
 	 */
 	RDMA_NO_BUFFER = 28,
@@ -129,7 +136,8 @@ struct rdma {
 	const struct verbs *verbs;
 	struct rdma_port port;
 	struct rdma_place own, peer;
-	int streams, depth, every; /* pieces in flight a stream; how many a signal stands for */
+	int streams, flight, depth,
+		every; /* pieces in flight, a stream's; how many a signal is for */
 	int has_inline;
 	double meet_seconds; /* patience for the other end to come */
 

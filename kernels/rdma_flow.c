@@ -47,10 +47,12 @@ static int check_other(struct rdma *r, struct error *err)
 	return atomic_load(&r->left) ? error_set(err, "it left before the end") : 0;
 }
 
-static int check_met(const struct rdma *r, struct error *err)
+static int check_met(struct rdma *r, struct error *err)
 {
 	if (!r->is_met || !r->has_thread)
 		return error_set(err, "it was not met");
+	if (check_other(r, err) < 0)
+		return -1;
 	return r->is_broken ? error_set(err, "the connection broke before") : 0;
 }
 
@@ -184,7 +186,7 @@ static int post_piece(struct run *run, int stream, struct error *err)
 static int feed(struct run *run, struct error *err)
 {
 	struct rdma *r = run->r;
-	int full = 0, most = run->job->tamper ? 1 : RDMA_FLIGHT;
+	int full = 0, most = run->job->tamper ? 1 : r->flight;
 
 	while (may_write(run) && run->flight < most && full < r->streams) {
 		const struct rdma_stream *s = &r->out_streams[run->next];
@@ -244,7 +246,6 @@ static void measure(struct run *run, double now)
 static int close_window(struct run *run, double now, struct error *err)
 {
 	struct rdma *r = run->r;
-	double retransmits;
 
 	measure(run, now);
 	for (int i = 0; i < r->streams; i++)
@@ -252,12 +253,16 @@ static int close_window(struct run *run, double now, struct error *err)
 			return -1;
 	r->window++;
 	run->pieces = 0;
-	if (run->closed <= run->job->windows)
-		return 0;
-	retransmits = rdma_retransmits(r->machine, &r->port);
-	if (run->retransmits >= 0 && retransmits >= run->retransmits)
-		run->job->retransmits = (int64_t)(retransmits - run->retransmits);
 	return 0;
+}
+
+/* Since the end of the first window, and also of a run that broke. */
+static void count_retransmits(const struct run *run)
+{
+	double now = rdma_retransmits(run->r->machine, &run->r->port);
+
+	if (run->retransmits >= 0 && now >= run->retransmits)
+		run->job->retransmits = (int64_t)(now - run->retransmits);
 }
 
 static int on_the_way(const struct rdma *r)
@@ -300,6 +305,26 @@ static int step(struct run *run, struct error *err)
 	return n > 0;
 }
 
+/*
+ * What the other end has looked at has arrived. Acknowledgements of it may still be on their way,
+ * and never come if the other end has left with its last credit.
+ */
+static void settle(struct run *run)
+{
+	struct rdma *r = run->r;
+	struct error ignored;
+
+	while (on_the_way(r) && step(run, &ignored) >= 0)
+		;
+	for (int i = 0; i < r->streams; i++) {
+		struct rdma_stream *s = &r->out_streams[i];
+
+		r->completed += s->posted - s->done;
+		r->is_broken |= s->posted != s->done || s->ends;
+		s->done = s->posted;
+	}
+}
+
 static int run_all(struct run *run, struct error *err)
 {
 	const struct net_rate *job = run->job;
@@ -318,10 +343,11 @@ static int run_all(struct run *run, struct error *err)
 		    close_window(run, clock_now(), err) < 0)
 			return -1;
 	}
-	/* All has arrived, and the other end has looked at it. */
-	while (on_the_way(r) || atomic_load(&r->credits) < r->window)
-		if (step(run, err) < 0)
+	/* With a failure that came behind the last credit nothing is lost any more. */
+	while (atomic_load(&r->credits) < r->window)
+		if (step(run, err) < 0 && atomic_load(&r->credits) < r->window)
 			return -1;
+	settle(run);
 	return 0;
 }
 
@@ -334,13 +360,14 @@ int rdma_send(struct meeting *x, struct net_rate *job, struct error *err)
 
 	job->done = job->busy_windows = 0;
 	job->retransmits = -1;
-	if (check_met(r, err) < 0 || check_other(r, err) < 0)
+	if (check_met(r, err) < 0)
 		return -1;
 	is_bound = rdma_bind(r, &before);
 	rc = give_make(r, job, err);
 	if (rc == 0) {
 		rc = run_all(&run, err);
-		r->is_broken = rc < 0;
+		r->is_broken |= rc < 0;
+		count_retransmits(&run);
 	}
 	if (is_bound)
 		rdma_unbind(&before);
@@ -425,7 +452,7 @@ int rdma_ping(struct meeting *x, struct net_pings *job, struct error *err)
 	int is_bound, rc;
 
 	job->count = 0;
-	if (check_met(r, err) < 0 || check_other(r, err) < 0)
+	if (check_met(r, err) < 0)
 		return -1;
 	is_bound = rdma_bind(r, &before);
 	rc = ping_all(r, job, err);
