@@ -642,6 +642,11 @@ static void a_library_that_is_none_is_told(void **state)
 	assert_int_equal(try_open(&e, root, "nic0", 1), -1);
 	assert_non_null(strstr(e.err.text, "no library for RDMA on this node: "));
 	assert_null(real_kernels.double_of(&e.machine));
+	snprintf(root, sizeof(root), "%s/stub", folder);
+	nic(root, 0);
+	put(root, "lib/empty", "");
+	shell("cp %s/libstubverbs.so %s/lib/libibverbs.so.1", getenv("ASSAY_VERBS"), root);
+	assert_no_open(root, "nic0", "libibverbs.so.1 of this node lacks ibv_free_device_list");
 }
 
 static void an_ethernet_port_needs_an_address(void **state)
