@@ -5,10 +5,11 @@ jobs=$(nproc)
 
 # What the program needs to be built, and what its tests need on top, as Debian 12 calls them.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config git ca-certificates libhwloc-dev libyaml-dev
-	libjansson-dev libuv1-dev libsodium-dev liburing-dev libblkid-dev libnvme-dev libudev-dev zlib1g-dev"
+	libjansson-dev libuv1-dev libsodium-dev liburing-dev libblkid-dev libnvme-dev libibverbs-dev libudev-dev
+	zlib1g-dev"
 test_packages="g++ libcmocka-dev clang libclang-rt-14-dev dpkg-dev file python3 python3-jsonschema util-linux
 	openssh-client openssh-server iproute2 mount fdisk e2fsprogs xfsprogs lvm2 dmsetup procps man-db
-	qemu-system-x86 busybox-static slurm-wlm munge"
+	qemu-system-x86 busybox-static ibverbs-providers slurm-wlm munge"
 
 missing() {
 	local p
