@@ -458,6 +458,7 @@ static void wrong_bytes_are_counted_by_the_receiver(void **state)
 		assert_in_range(b.sum.wrong_bytes, spoilings[i].least, spoilings[i].most);
 		assert_int_equal(a.sum.wrong_bytes, 0);
 		/* nothing of it is left in what is sent next */
+		assert_false(inside(&a)->is_filled);
 		a.rate.tamper = NULL;
 		assert_int_equal(net_rdma.send(a.rdma, &a.rate, &a.err), 0);
 		assert_int_equal(net_rdma.end(b.rdma, 2, &b.sum, &b.err), 0);
