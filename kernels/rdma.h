@@ -55,7 +55,7 @@ struct rdma_port {
 	char nic[16];    /* "nic3" */
 	char device[64]; /* "mlx5_3" */
 	char netdev[64]; /* "" if none */
-	int number;      /* of the port */
+	int number;      /* of the port: the first, as in facts */
 	int is_soft;     /* soft-RoCE */
 	int is_ethernet; /* RoCE, not InfiniBand */
 	int needs_grh;   /* a global route header even within the subnet */
@@ -136,8 +136,9 @@ struct rdma {
 	const struct verbs *verbs;
 	struct rdma_port port;
 	struct rdma_place own, peer;
-	int streams, flight, depth,
-		every; /* pieces in flight, a stream's; how many a signal is for */
+	int streams;
+	int flight, depth; /* pieces on their way, over all queue pairs and of one */
+	int every;         /* how many of them a completion stands for */
 	int has_inline;
 	double meet_seconds; /* patience for the other end to come */
 
@@ -173,7 +174,7 @@ struct rdma {
 
 	/* between the two */
 	pthread_mutex_t lock; /* of posting to the control queue pair, and of err */
-	uint64_t said;        /* messages */
+	atomic_ullong said;   /* messages */
 	atomic_ullong heard;  /* of them that are done */
 	int wake, stop;       /* eventfds: for the caller, for the thread */
 	atomic_int stopping, over, left;
@@ -184,6 +185,7 @@ struct rdma {
 	struct error err; /* of the thread, when it is over */
 };
 
+#define RDMA_ID_SAID (1ull << 62) /* the id of messages on the queue pair for control */
 #define RDMA_CONTROL(r) ((r)->streams)
 #define RDMA_DOOR(r) ((r)->streams + 1)
 
@@ -206,6 +208,13 @@ int rdma_place_parse(const char *text, struct rdma_place *place);
 /* rdma.c */
 struct rdma_mailbox *rdma_mailbox(const struct rdma *r); /* our own */
 int rdma_memory(struct rdma *r, struct pages *p, uint64_t bytes, struct error *err);
+/* Binds the calling thread to the NIC's NUMA node; *before is for rdma_unbind. */
+int rdma_bind(const struct rdma *r, cpu_set_t *before);
+void rdma_unbind(const cpu_set_t *before);
+
+/* rdma_queue.c. 0, or -1 with a sentence. */
+int rdma_queue_make(const struct rdma *r, struct rdma_queue *q, struct error *err);
+void rdma_queue_drop(const struct rdma *r, struct rdma_queue *q);
 /* Says a word on the control queue pair; any thread may. */
 int rdma_say(struct rdma *r, enum rdma_kind kind, uint64_t window, struct error *err);
 /* Writes 8 bytes of the desk into a place of the peer's mailbox. */
@@ -223,9 +232,6 @@ int rdma_sleep(const struct rdma *r, struct rdma_queue *q, int event, double dea
 	       struct error *err);
 /* The words for a completion that went wrong. -1. */
 int rdma_wrong(const struct rdma *r, const struct ibv_wc *wc, struct error *err);
-/* Binds the calling thread to the NIC's NUMA node; *before is for rdma_unbind. */
-int rdma_bind(const struct rdma *r, cpu_set_t *before);
-void rdma_unbind(const cpu_set_t *before);
 
 /* rdma_take.c */
 int rdma_start_taking(struct rdma *r, struct error *err);

@@ -25,7 +25,7 @@ enum {
 	IDLE_SECONDS = 1, /* it would be woken; but nothing here waits for ever */
 };
 
-static const uint64_t ID_SAID = 1ull << 62, ID_PONG = 1ull << 61;
+static const uint64_t ID_PONG = 1ull << 61;
 
 static void wake(const struct rdma *r)
 {
@@ -119,7 +119,7 @@ static int hear_all(struct rdma *r, struct error *err)
 	for (int i = 0; i < n; i++) {
 		if (wcs[i].status != IBV_WC_SUCCESS)
 			return rdma_wrong(r, &wcs[i], err);
-		if (wcs[i].wr_id == ID_SAID)
+		if (wcs[i].wr_id == RDMA_ID_SAID)
 			atomic_fetch_add(&r->heard, 1);
 		else if (wcs[i].wr_id != ID_PONG && hear(r, &wcs[i], err) < 0)
 			return -1;
