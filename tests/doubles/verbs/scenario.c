@@ -52,7 +52,8 @@ static const struct key {
 	{ "memlock", FLAG, offsetof(struct rules, memlock) },
 	{ "corrupt", WHOLE, offsetof(struct rules, corrupt) },
 	{ "loses", WHOLE, offsetof(struct rules, loses) },
-	{ "forgets", WHOLE, offsetof(struct rules, forgets) }, /* what came, though it says it has it */
+	{ "forgets", WHOLE,
+	  offsetof(struct rules, forgets) }, /* what came, though it says it has it */
 	{ "inline", WHOLE, offsetof(struct rules, max_inline) },
 };
 

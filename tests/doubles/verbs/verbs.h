@@ -58,11 +58,11 @@ struct nic {                  /* an opened device */
 	uint64_t locked; /* bytes */
 	int objects;     /* that must be gone before it is closed */
 	uint32_t next_key;
-	int turn;           /* queue pair */
-	double free_at;     /* the wire */
-	uint64_t sent;      /* bytes */
+	int turn;                 /* queue pair */
+	double free_at;           /* the wire */
+	uint64_t sent;            /* bytes */
 	uint64_t messages, taken; /* large ones */
-	uint64_t told_sent; /* in its files */
+	uint64_t told_sent;       /* in its files */
 	uint64_t resent, told_resent;
 	double told_at;
 };
