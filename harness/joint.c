@@ -152,17 +152,18 @@ static void begin_batch(struct joints *j, const struct batch *b)
 static void begin_if_ready(struct joints *j, int batch)
 {
 	const struct batch *b = &j->plan->batches[batch];
-	int is_any = 0;
+	int hint = j->hints[batch], is_any = 0;
 
 	for (int n = 0; n < b->count; n++) {
-		int i = b->first + (j->hints[batch] + n) % b->count;
+		int i = b->first + (hint + n) % b->count;
 
 		if (!schedule_is_running(j->schedule, i) || j->ready[i] == LATE)
 			continue;
 		is_any = 1;
-		j->hints[batch] = i - b->first;
-		if (!j->ready[i])
+		if (!j->ready[i]) {
+			j->hints[batch] = i - b->first;
 			return;
+		}
 	}
 	if (!is_any || j->gone[batch])
 		return;

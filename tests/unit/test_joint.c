@@ -11,7 +11,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { NODES = 4 };
+/* No power of two: a walk in growing steps must not meet all of them by chance. */
+enum { NODES = 5 };
 
 /* Two rails of one batch, each a ring of all nodes: step = rail * NODES + node. */
 enum { STEPS = 2 * NODES };
@@ -33,7 +34,7 @@ struct world {
 	struct schedule *schedule;
 	struct joints *joints;
 	uv_loop_t loop;
-	struct text said; /* "share n[2-4] rail0 from n1 k=v", "go n[1-4] rail0", a line each */
+	struct text said; /* "share n[2-5] rail0 from n1 k=v", "go n[1-5] rail0", a line each */
 };
 
 static void on_sent(void *arg, int channel, const char *line)
@@ -55,7 +56,7 @@ static void on_sent(void *arg, int channel, const char *line)
 
 static void fill(struct world *w)
 {
-	static char names[NODES][4] = { "n1", "n2", "n3", "n4" };
+	static char names[NODES][4] = { "n1", "n2", "n3", "n4", "n5" };
 	static char *ids[STEPS];
 	static int made;
 
@@ -157,24 +158,23 @@ static void act(struct world *w, const struct deed *d)
 	}
 }
 
-#define ALL_READY_BUT(a)                                                                           \
-	{ IS_READY, (a + 1) % STEPS }, { IS_READY, (a + 2) % STEPS },                              \
-		{ IS_READY, (a + 3) % STEPS }, { IS_READY, (a + 4) % STEPS },                      \
-		{ IS_READY, (a + 5) % STEPS }, { IS_READY, (a + 6) % STEPS },                      \
+#define R(a, n)                                                                                    \
 	{                                                                                          \
-		IS_READY, (a + 7) % STEPS                                                          \
+		IS_READY, ((a) + (n)) % STEPS                                                      \
 	}
+#define ALL_READY_BUT(a)                                                                           \
+	R(a, 1), R(a, 2), R(a, 3), R(a, 4), R(a, 5), R(a, 6), R(a, 7), R(a, 8), R(a, 9)
 
 static const struct {
 	const char *name;
-	struct deed deeds[12];
+	struct deed deeds[14];
 	int count;
 	const char *said;
 } cases[] = {
 	{ "what is for all goes to all others of that rail",
-	  { { SHARE, 4, "id", "x" } },
+	  { { SHARE, NODES, "id", "x" } },
 	  1,
-	  "share n[2-4] rail1 from n1 id=x\n" },
+	  "share n[2-5] rail1 from n1 id=x\n" },
 	{ "what is for one goes to that one",
 	  { { SHARE, 1, "place", "x", "n3" } },
 	  1,
@@ -187,28 +187,28 @@ static const struct {
 	  "" },
 	{ "all of a batch begin together, each rail under its own id",
 	  { ALL_READY_BUT(0), { IS_READY, 0 } },
-	  8,
-	  "go n[1-4] rail0\ngo n[1-4] rail1\n" },
-	{ "and not before the last is ready", { ALL_READY_BUT(5) }, 7, "" },
+	  10,
+	  "go n[1-5] rail0\ngo n[1-5] rail1\n" },
+	{ "and not before the last is ready", { ALL_READY_BUT(6) }, 9, "" },
 	{ "who dies is not waited for, and the others hear why",
-	  { ALL_READY_BUT(5), { OVER, 5, NULL, "it died" } },
-	  8,
-	  "share n[1,3-4] rail1 from n2 gone=it died\ngo n[1-4] rail0\ngo n[1,3-4] rail1\n" },
+	  { ALL_READY_BUT(6), { OVER, 6, NULL, "it died" } },
+	  10,
+	  "share n[1,3-5] rail1 from n2 gone=it died\ngo n[1-5] rail0\ngo n[1,3-5] rail1\n" },
 	{ "nor who is not ready two minutes behind the first",
-	  { ALL_READY_BUT(5), { WAIT, .seconds = 119 }, { WAIT, .seconds = 121 } },
-	  9,
-	  "share n[1,3-4] rail1 from n2 gone=it was not ready in time\ngo n[1-4] rail0\n"
-	  "go n[1,3-4] rail1\n" },
+	  { ALL_READY_BUT(6), { WAIT, .seconds = 119 }, { WAIT, .seconds = 121 } },
+	  11,
+	  "share n[1,3-5] rail1 from n2 gone=it was not ready in time\ngo n[1-5] rail0\n"
+	  "go n[1,3-5] rail1\n" },
 	{ "its late word changes nothing",
-	  { ALL_READY_BUT(5), { WAIT, .seconds = 121 }, { IS_READY, 5 } },
-	  9,
-	  "share n[1,3-4] rail1 from n2 gone=it was not ready in time\ngo n[1-4] rail0\n"
-	  "go n[1,3-4] rail1\n" },
+	  { ALL_READY_BUT(6), { WAIT, .seconds = 121 }, { IS_READY, 6 } },
+	  11,
+	  "share n[1,3-5] rail1 from n2 gone=it was not ready in time\ngo n[1-5] rail0\n"
+	  "go n[1,3-5] rail1\n" },
 	{ "as long as nobody is ready nobody is late", { { WAIT, .seconds = 1000 } }, 1, "" },
 	{ "they begin once",
 	  { ALL_READY_BUT(0), { IS_READY, 0 }, { OVER, 3, NULL, NULL }, { WAIT, .seconds = 500 } },
-	  10,
-	  "go n[1-4] rail0\ngo n[1-4] rail1\n" },
+	  12,
+	  "go n[1-5] rail0\ngo n[1-5] rail1\n" },
 };
 
 static void members_hear_what_they_need(void **state)
@@ -226,10 +226,36 @@ static void members_hear_what_they_need(void **state)
 	}
 }
 
+/* In whatever order they come, nobody is told to begin before the last. */
+static void order_does_not_matter(void **state)
+{
+	uint64_t random = 1;
+
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		int left[STEPS];
+		struct world w;
+
+		set_up(&w);
+		for (int i = 0; i < STEPS; i++)
+			left[i] = i;
+		for (int count = STEPS; count; count--) {
+			int k = (int)(random_next(&random) % (uint64_t)count);
+
+			assert_int_equal(w.said.len, 0);
+			share(&w, left[k], "ready", "", NULL);
+			left[k] = left[count - 1];
+		}
+		assert_string_equal(w.said.data, "go n[1-5] rail0\ngo n[1-5] rail1\n");
+		tear_down(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_hear_what_they_need),
+		cmocka_unit_test(order_does_not_matter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
