@@ -306,7 +306,9 @@ static void report_ahead(const struct ring *r)
 		report_break(r);
 	else
 		report_sent(r);
-	link_retransmits(&x->link, r->rate.retransmits);
+	/* Of what broke nobody may have come to read the counters. */
+	if (!r->has_broken || r->rate.retransmits >= 0)
+		link_retransmits(&x->link, r->rate.retransmits);
 }
 
 static void report_behind(const struct ring *r)
