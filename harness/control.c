@@ -9,14 +9,14 @@
 
 #include "harness/bounds.h"
 #include "harness/gates.h"
+#include "harness/hearing.h"
 #include "harness/heat.h"
 #include "harness/joint.h"
-#include "harness/marks.h"
 #include "harness/orders.h"
 #include "harness/reach.h"
 #include "harness/remaining.h"
 #include "harness/schedule.h"
-#include "harness/telemetry.h"
+#include "harness/scribe.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -27,21 +27,12 @@ enum {
 	LATE_SECONDS = 30, /* after a step's own deadline and kills, its agent does not work */
 	STOP_SECONDS = 20, /* for agents to stop their children, since the last line of telemetry */
 	COLLECT_SECONDS = 900, /* for all telemetry to arrive */
-	NODE_MARKS_MOST = 1000, /* of trouble; as many again that accuse nobody */
-	GAP_SECONDS = 60,       /* a sampler tells something every 10 s */
-	STOPPED_SECONDS = 30,   /* the same where nobody waited for its last words */
 };
 
 struct node {
-	int told;        /* to send telemetry */
-	int gap;         /* of its telemetry, in the journal */
-	int marks[2];    /* of trouble, and calm ones, in the journal */
-	double heard;    /* when telemetry came last, or it was told to send it; wall clock */
-	double heard_at; /* the same by the clock of deadlines */
-	int heard_end;   /* some came after the run was over */
-	int rebooted;    /* since its steps in the journal */
-	int retired;     /* takes no further steps */
-	char why[300];   /* of that */
+	int rebooted;  /* since its steps in the journal */
+	int retired;   /* takes no further steps */
+	char why[300]; /* of that */
 	struct node_sent sent;
 };
 
@@ -58,73 +49,20 @@ struct run {
 	struct reach *reach;
 	struct schedule *schedule;
 	struct joints *joints;
-	struct telemetry_files *telemetry; /* NULL: none is kept */
+	struct hearing *hearing;
+	struct scribe scribe;
 	struct node *nodes;
 	struct attempt *attempts; /* of each step */
-	int watches;              /* nodes are told to send telemetry */
 	int phase;
 	int stopping, over;
 	int failed_steps;
 	double began, over_since, stop_began;
-	struct error *err;
-	int failed;
 };
 
-static void fail(struct run *r)
+/* Asked to, or because the journal takes no more lines. */
+static int is_stopping(const struct run *r)
 {
-	r->failed = 1;
-	r->stopping = 1;
-}
-
-/* ---- the journal --------------------------------------------------------------------------- */
-
-static void append(struct run *r, json_t *object, int sync)
-{
-	char *text;
-
-	if (r->failed) {
-		json_decref(object);
-		return;
-	}
-	if (r->c->line) {
-		text = json_dumps(object, JSON_COMPACT);
-		r->c->line(r->c->arg, text);
-		free(text);
-	}
-	if (journal_append(r->c->journal, object, sync, r->c->results, r->err) < 0)
-		fail(r);
-}
-
-static void add_own(struct run *r, json_t *object, int sync)
-{
-	json_object_set_new(object, "t", json_real(clock_wall()));
-	append(r, object, sync);
-}
-
-static const char *node_name(const struct run *r, int node)
-{
-	return node < 0 ? "" : r->c->fleet->nodes[node].name;
-}
-
-static void write_note(struct run *r, int node, const char *text)
-{
-	json_t *event = event_new(EV_NOTE);
-
-	json_object_set_new(event, "at", event_string(node_name(r, node), 255));
-	json_object_set_new(event, "text", event_string(text, 500));
-	add_own(r, event, 0);
-}
-
-/* What becomes of a node's telemetry; since: 0 if it is not about a time. */
-static void journal_watch(struct run *r, int node, enum watch_word word, double since)
-{
-	json_t *event = event_new(EV_WATCH);
-
-	json_object_set_new(event, "at", json_string(node_name(r, node)));
-	json_object_set_new(event, "word", json_string(watch_word_name(word)));
-	if (since > 0)
-		json_object_set_new(event, "since", json_real(since));
-	add_own(r, event, 0);
+	return r->stopping || r->scribe.failed;
 }
 
 static void on_note(void *arg, int node, const char *text)
@@ -132,7 +70,7 @@ static void on_note(void *arg, int node, const char *text)
 	struct run *r = arg;
 
 	if (node < 0 || !bounds_note(&r->nodes[node].sent.notes, NODE_NOTES_MOST, &text))
-		write_note(r, node, text);
+		scribe_note(&r->scribe, node, text);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -149,14 +87,7 @@ static void close_step(struct run *r, int step, enum end_word word, const char *
 /* An end that the agent could not give. */
 static void end_step(struct run *r, int step, enum end_word word, const char *why)
 {
-	const struct step *s = &r->c->plan->steps[step];
-	json_t *event = event_new(EV_END);
-
-	json_object_set_new(event, "at", json_string(node_name(r, s->node)));
-	json_object_set_new(event, "step", json_string(s->id));
-	json_object_set_new(event, "word", json_string(end_word_name(word)));
-	json_object_set_new(event, "why", event_string(why, 300));
-	add_own(r, event, 1);
+	scribe_end(&r->scribe, step, word, why);
 	close_step(r, step, word, why);
 }
 
@@ -184,7 +115,7 @@ static void lose_steps(struct run *r, int node)
 	const int *steps = schedule_of_node(r->schedule, node, &count);
 	const struct gates gates = gates_of(r);
 
-	for (int i = 0; i < count && !r->stopping; i++) {
+	for (int i = 0; i < count && !is_stopping(r); i++) {
 		if (schedule_is_closed(r->schedule, steps[i]))
 			continue;
 		end_step(r, steps[i], END_LOST, r->nodes[node].why);
@@ -200,6 +131,7 @@ static void retire(struct run *r, int node, const char *why)
 		return;
 	n->retired = 1;
 	snprintf(n->why, sizeof(n->why), "%s", why);
+	hearing_lost(r->hearing, node);
 	lose_steps(r, node);
 }
 
@@ -212,14 +144,9 @@ static int is_member(void *arg, int step)
 	return schedule_is_running(r->schedule, step);
 }
 
-static void journal_start(struct run *r, int step)
+static void start_step(struct run *r, int step)
 {
-	const struct step *s = &r->c->plan->steps[step];
-	json_t *event = event_new(EV_START);
-
-	json_object_set_new(event, "at", json_string(node_name(r, s->node)));
-	json_object_set_new(event, "step", json_string(s->id));
-	add_own(r, event, 0);
+	scribe_start(&r->scribe, step);
 	r->attempts[step] = (struct attempt){ .started = clock_now() };
 }
 
@@ -228,12 +155,12 @@ static void start_steps(struct run *r)
 {
 	int *steps = NULL, count = 0, step;
 
-	while (!r->stopping && (step = schedule_next(r->schedule, clock_now())) >= 0) {
+	while (!is_stopping(r) && (step = schedule_next(r->schedule, clock_now())) >= 0) {
 		steps = grow(steps, (size_t)count, sizeof(*steps));
 		steps[count++] = step;
-		journal_start(r, step);
+		start_step(r, step);
 	}
-	if (count && !r->failed)
+	if (count && !r->scribe.failed)
 		orders_send(r->reach, r->c->plan, r->c->fleet, steps, count, is_member, r);
 	free(steps);
 }
@@ -312,15 +239,6 @@ static void next_phase(struct run *r)
 	judgement_free(j);
 }
 
-/* The clocks of nodes may be anything, so the end of the run needs a line by ours. */
-static void note_end(struct run *r)
-{
-	json_t *event = event_new(EV_BEAT);
-
-	json_object_set_new(event, "at", json_string(""));
-	add_own(r, event, 0);
-}
-
 /* Megawatts that go away at once are as hard on a site as those that come at once. */
 static void leave_in_stages(struct run *r)
 {
@@ -341,7 +259,8 @@ static void leave(struct run *r)
 		return;
 	r->over = 1;
 	r->over_since = r->stop_began = clock_now();
-	note_end(r);
+	hearing_over(r->hearing);
+	scribe_over(&r->scribe);
 	leave_in_stages(r);
 }
 
@@ -350,12 +269,12 @@ static void advance(struct run *r)
 {
 	if (r->over)
 		return;
-	while (!r->stopping && r->phase < r->c->profile->phase_count &&
+	while (!is_stopping(r) && r->phase < r->c->profile->phase_count &&
 	       !schedule_left(r->schedule, r->phase))
 		next_phase(r);
-	if (!r->stopping && r->phase < r->c->profile->phase_count)
+	if (!is_stopping(r) && r->phase < r->c->profile->phase_count)
 		start_steps(r);
-	if (r->stopping || r->phase == r->c->profile->phase_count)
+	if (is_stopping(r) || r->phase == r->c->profile->phase_count)
 		leave(r);
 }
 
@@ -375,20 +294,12 @@ static void look_again(struct run *r, int node)
 			schedule_reopen(r->schedule, steps[i]);
 }
 
-/* Times of that node's own clock, as in its telemetry, can then be set against ours. */
-static void journal_clock(struct run *r, int node)
+static void take_clock(struct run *r, int node)
 {
-	json_t *event = event_new(EV_CLOCK);
 	double offset, error;
 
-	if (!reach_clock(r->reach, node, &offset, &error)) {
-		json_decref(event);
-		return;
-	}
-	json_object_set_new(event, "at", json_string(node_name(r, node)));
-	json_object_set_new(event, "offset", json_real(offset));
-	json_object_set_new(event, "error", json_real(error));
-	add_own(r, event, 0);
+	if (reach_clock(r->reach, node, &offset, &error))
+		scribe_clock(&r->scribe, node, offset, error);
 }
 
 static void on_ready(void *arg, int node)
@@ -397,13 +308,10 @@ static void on_ready(void *arg, int node)
 
 	if (r->nodes[node].rebooted)
 		look_again(r, node);
-	journal_clock(r, node);
-	if (r->watches) {
+	take_clock(r, node);
+	if (hearing_is_on(r->hearing)) {
 		reach_send(r->reach, &node, 1, event_new(EV_TELE));
-		journal_watch(r, node, WATCH_TOLD, 0);
-		r->nodes[node].told = 1;
-		r->nodes[node].heard = clock_wall();
-		r->nodes[node].heard_at = clock_now();
+		hearing_told(r->hearing, node, instant_now());
 	}
 	schedule_ready(r->schedule, node);
 	advance(r);
@@ -438,16 +346,6 @@ static int is_flood(struct run *r, int node, int step, const struct event *ev, s
 	return what != NULL;
 }
 
-static void keep_line(struct run *r, const struct event *ev, const char *line, size_t len)
-{
-	if (r->c->line)
-		r->c->line(r->c->arg, line);
-	if (journal_append_line(r->c->journal, line, len, ev->kind == EV_END, r->err) < 0)
-		fail(r);
-	else
-		results_add(r->c->results, ev);
-}
-
 /* Notes of a step are bounded by its agent, and once more here. */
 static void take_note(struct run *r, int node, int step, const struct event *ev, const char *line,
 		      size_t len)
@@ -459,9 +357,9 @@ static void take_note(struct run *r, int node, int step, const struct event *ev,
 	if (bounds_note(count, step_most ? STEP_NOTES_MOST : NODE_NOTES_MOST, &text))
 		return;
 	if (!text)
-		keep_line(r, ev, line, len);
+		scribe_line(&r->scribe, ev, line, len);
 	else
-		write_note(r, node, text);
+		scribe_note(&r->scribe, node, text);
 }
 
 static void take_end(struct run *r, int node, int step, const struct event *ev)
@@ -475,67 +373,23 @@ static void take_end(struct run *r, int node, int step, const struct event *ev)
 
 static int is_other_boot(const struct run *r, int node, const struct event *ev)
 {
-	const char *before = results_boot(r->c->results, node_name(r, node));
+	const char *before = results_boot(r->c->results, r->c->fleet->nodes[node].name);
 
 	return *before && strcmp(before, event_text(ev, "boot")) != 0;
 }
 
-/* Marks are what the judge needs of telemetry. Those beyond the bound are a hole, unless calm. */
-static void take_mark(struct run *r, int node, const struct event *ev, const char *line, size_t len)
-{
-	int calm = mark_is_calm(event_text(ev, "what"), event_text(ev, "text"));
-	int *count = &r->nodes[node].marks[calm];
-
-	if (*count > NODE_MARKS_MOST || !r->nodes[node].told)
-		return;
-	if (++*count <= NODE_MARKS_MOST)
-		keep_line(r, ev, line, len);
-	else
-		journal_watch(r, node, calm ? WATCH_ENOUGH : WATCH_FULL, 0);
-}
-
-static void hear(struct run *r, int node)
-{
-	struct node *n = &r->nodes[node];
-
-	if (n->gap && n->told)
-		journal_watch(r, node, WATCH_BACK, n->heard);
-	n->gap = 0;
-	n->heard = clock_wall();
-	n->heard_at = clock_now();
-	n->heard_end |= r->over;
-}
-
-/* A node that is lost is lost anyway; any other must go on telling. */
-static void find_gap(struct run *r, int node)
-{
-	struct node *n = &r->nodes[node];
-
-	if (!n->told || n->gap || n->retired || n->heard_end ||
-	    clock_now() - n->heard_at <= GAP_SECONDS)
-		return;
-	n->gap = 1;
-	journal_watch(r, node, WATCH_GAP, n->heard);
-}
-
-/* The rest is not for the journal: it is much, and what is missing of it stands in nobody's way. */
 static void take_telemetry(struct run *r, int node, const struct event *ev, const char *line,
 			   size_t len)
 {
-	struct error err;
 	char why[300];
 
 	if (r->over && clock_now() > r->stop_began)
 		r->stop_began = clock_now();
-	if (ev->kind == EV_TELE && !r->failed)
-		hear(r, node);
-	if (ev->kind == EV_MARK && !r->failed)
-		take_mark(r, node, ev, line, len);
+	hearing_take(r->hearing, node, ev, line, len, instant_now());
 	if (ev->kind == EV_TELE && !r->over &&
 	    heat_is_too_much(&r->c->spec->ramp, ev, why, sizeof(why)))
 		reach_lose(r->reach, node, why);
-	if (r->telemetry && telemetry_files_take(r->telemetry, ev, line, len, &err) < 0)
-		on_note(r, node, err.text);
+	hearing_file(r->hearing, node, ev, line, len);
 }
 
 static void on_line(void *arg, int node, const struct event *ev, const char *line, size_t len)
@@ -548,7 +402,7 @@ static void on_line(void *arg, int node, const struct event *ev, const char *lin
 		return;
 	}
 	/* A node that was retired still works on what it was given. */
-	if (r->failed || (step < 0 && *ev->step && r->nodes[node].retired))
+	if (r->scribe.failed || (step < 0 && *ev->step && r->nodes[node].retired))
 		return;
 	if (ev->kind == EV_HELLO)
 		r->nodes[node].rebooted = is_other_boot(r, node, ev);
@@ -563,7 +417,7 @@ static void on_line(void *arg, int node, const struct event *ev, const char *lin
 	else if (ev->kind == EV_NOTE)
 		take_note(r, node, step, ev, line, len);
 	else
-		keep_line(r, ev, line, len);
+		scribe_line(&r->scribe, ev, line, len);
 	if (ev->kind == EV_END)
 		take_end(r, node, step, ev);
 	advance(r);
@@ -575,7 +429,6 @@ static void tell_progress(struct run *r)
 {
 	const struct plan *plan = r->c->plan;
 	struct step_state *at;
-	struct remaining rest;
 	struct progress p;
 
 	if (!r->c->progress)
@@ -585,20 +438,10 @@ static void tell_progress(struct run *r)
 		at[i] = (struct step_state){ .running = schedule_is_running(r->schedule, i),
 					     .ended = schedule_is_closed(r->schedule, i),
 					     .started = r->attempts[i].started };
-	rest = plan_remaining(plan, at, clock_now());
+	p = plan_progress(plan, at, r->phase, clock_now());
 	free(at);
-	p = (struct progress){
-		.phase = r->phase < r->c->profile->phase_count
-				 ? r->c->profile->phases[r->phase].name
-				 : "",
-		.step = rest.step < 0 ? NULL : plan->steps[rest.step].id,
-		.running = rest.running,
-		.done = rest.done,
-		.total = rest.total,
-		.left = rest.left,
-		.failed = r->failed_steps,
-		.elapsed = clock_now() - r->began,
-	};
+	p.failed = r->failed_steps;
+	p.elapsed = clock_now() - r->began;
 	r->c->progress(r->c->arg, &p);
 }
 
@@ -632,8 +475,8 @@ static void on_tick(uv_timer_t *timer)
 		find_late(r);
 		joints_tick(r->joints, clock_now());
 	}
-	for (int n = 0; n < r->c->fleet->count && !r->over; n++)
-		find_gap(r, n);
+	if (!r->over)
+		hearing_find_gaps(r->hearing, instant_now());
 	tell_progress(r);
 	advance(r);
 }
@@ -643,7 +486,7 @@ static void on_signal(uv_signal_t *s, int number)
 	struct run *r = s->data;
 
 	(void)number;
-	if (r->stopping) { /* asked twice: no more patience */
+	if (is_stopping(r)) { /* asked twice: no more patience */
 		r->over_since = 0;
 		return;
 	}
@@ -665,19 +508,14 @@ static void set_up(struct run *r)
 {
 	struct control *c = r->c;
 	const struct reach_calls calls = { on_ready, on_line, on_lost, on_note, r };
-	struct error err;
 
 	uv_loop_init(&r->loop);
 	r->nodes = xcalloc((size_t)c->fleet->count, sizeof(*r->nodes));
 	r->reach = reach_new(&r->loop, c->fleet, c->launcher, &c->launch, &calls);
 	r->schedule = schedule_new(c->spec, c->fleet, c->plan);
 	r->joints = joints_new(c->plan, c->fleet, r->reach, r->schedule);
-	r->watches = c->run && !c->launcher->pretends;
-	if (r->watches) {
-		r->telemetry = telemetry_files_open(c->run, &err);
-		if (!r->telemetry)
-			on_note(r, -1, err.text);
-	}
+	r->hearing = hearing_new(c->launcher->pretends ? NULL : c->run, c->fleet, &r->scribe,
+				 on_note, r);
 	take_steps(r, 0);
 	schedule_open(r->schedule, 0, clock_now());
 	watch_signal(r, &r->interrupt, SIGINT);
@@ -702,48 +540,18 @@ static void ignore_signals(const struct run *r, int how)
 	sigemptyset(&both);
 	sigaddset(&both, SIGINT);
 	sigaddset(&both, SIGTERM);
-	if (how == SIG_UNBLOCK && r->stopping) {
+	if (how == SIG_UNBLOCK && is_stopping(r)) {
 		signal(SIGINT, SIG_IGN);
 		signal(SIGTERM, SIG_IGN);
 	}
 	sigprocmask(how, &both, NULL);
 }
 
-/*
- * A sampler that lives tells a last time when it is asked to end. One that does not has died or
- * hung since it told last, however short that is. A run that is stopped, by a scheduler that takes
- * its nodes away, say, ends samplers too; it goes on later, and repeats what it cut off.
- */
-static void find_last_gaps(struct run *r)
-{
-	double patience = r->stopping ? STOPPED_SECONDS : 0;
-
-	for (int i = 0; i < r->c->fleet->count; i++) {
-		const struct node *n = &r->nodes[i];
-
-		if (n->told && !n->gap && !n->retired && !n->heard_end &&
-		    clock_now() - n->heard_at > patience)
-			journal_watch(r, i, WATCH_GAP, n->heard);
-	}
-}
-
-/* What a node kept in full is the better half of its telemetry, so its absence is said. */
-static void close_telemetry(struct run *r)
-{
-	find_last_gaps(r);
-	if (!r->telemetry)
-		return;
-	for (int n = 0; n < r->c->fleet->count; n++)
-		if (r->nodes[n].told && !r->nodes[n].retired &&
-		    !telemetry_files_complete(r->telemetry, node_name(r, n)))
-			on_note(r, n, "what it kept of its telemetry did not arrive");
-	telemetry_files_close(r->telemetry);
-}
-
 static void tear_down(struct run *r)
 {
 	ignore_signals(r, SIG_BLOCK);
-	close_telemetry(r);
+	hearing_end(r->hearing, is_stopping(r), instant_now());
+	hearing_free(r->hearing);
 	reach_free(r->reach);
 	uv_walk(&r->loop, close_handle, NULL);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
@@ -757,12 +565,24 @@ static void tear_down(struct run *r)
 
 enum control_end control_run(struct control *c, struct error *err)
 {
-	struct run r = { .c = c, .err = err, .began = clock_now() };
+	struct run r = {
+		.c = c,
+		.began = clock_now(),
+		.scribe = {
+			.journal = c->journal,
+			.results = c->results,
+			.fleet = c->fleet,
+			.plan = c->plan,
+			.line = c->line,
+			.arg = c->arg,
+			.err = err,
+		},
+	};
 
 	signal(SIGPIPE, SIG_IGN);
 	set_up(&r);
 	reach_start(r.reach);
 	uv_run(&r.loop, UV_RUN_DEFAULT);
 	tear_down(&r);
-	return r.failed ? CONTROL_FAILED : r.stopping ? CONTROL_STOPPED : CONTROL_DONE;
+	return r.scribe.failed ? CONTROL_FAILED : r.stopping ? CONTROL_STOPPED : CONTROL_DONE;
 }

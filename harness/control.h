@@ -9,15 +9,7 @@
 
 #include "harness/judge.h"
 #include "harness/launch.h"
-
-/* What happens, for a progress display. Times in seconds. */
-struct progress {
-	const char *phase;
-	const char *step; /* one that runs now; NULL: none */
-	int running, done, total;
-	double elapsed, left; /* by the plan's expected times */
-	int failed;           /* steps that did not end in `done` */
-};
+#include "harness/remaining.h"
 
 struct control {
 	const struct spec *spec;

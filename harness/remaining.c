@@ -45,6 +45,21 @@ struct remaining plan_remaining(const struct plan *p, const struct step_state *a
 	return r;
 }
 
+struct progress plan_progress(const struct plan *p, const struct step_state *at, int phase,
+			      double now)
+{
+	const struct remaining rest = plan_remaining(p, at, now);
+
+	return (struct progress){
+		.phase = phase < p->profile->phase_count ? p->profile->phases[phase].name : "",
+		.step = rest.step < 0 ? NULL : p->steps[rest.step].id,
+		.running = rest.running,
+		.done = rest.done,
+		.total = rest.total,
+		.left = rest.left,
+	};
+}
+
 int plan_recall(struct plan *p, const char *id)
 {
 	const char *mark = strchr(id, '#'), *slash = mark ? strchr(mark, '/') : NULL, *one;

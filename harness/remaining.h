@@ -22,6 +22,19 @@ struct remaining {
 /* at: one for each step of the plan. */
 struct remaining plan_remaining(const struct plan *p, const struct step_state *at, double now);
 
+/* What happens, for a progress display. Times in seconds. */
+struct progress {
+	const char *phase; /* "" behind the last one */
+	const char *step;  /* one that runs now; NULL: none */
+	int running, done, total;
+	double elapsed, left; /* left: by the plan's expected times */
+	int failed;           /* steps that did not end in `done` */
+};
+
+/* All of it that plan and steps say; the caller fills in `elapsed` and `failed`. */
+struct progress plan_progress(const struct plan *p, const struct step_state *at, int phase,
+			      double now);
+
 /* A repeat that a journal names ("PHASE/CHECK#2/NODE") is planned again. Its index, or -1. */
 int plan_recall(struct plan *p, const char *id);
 

@@ -45,22 +45,28 @@ static int kib_of(const char *text, const char *key, uint64_t *bytes)
 	return 0;
 }
 
-/* What a NUMA node could still give: free, and held by the page cache without being shared memory.
- */
+/* Free, and held by the page cache without being shared memory. -1 when the text does not say. */
+static int read_available(const char *meminfo, uint64_t *bytes)
+{
+	uint64_t unused, cached, shared;
+
+	if (kib_of(meminfo, "MemFree:", &unused) < 0 ||
+	    kib_of(meminfo, "FilePages:", &cached) < 0 || kib_of(meminfo, "Shmem:", &shared) < 0)
+		return -1;
+	*bytes = unused + (cached > shared ? cached - shared : 0);
+	return 0;
+}
+
+/* What a NUMA node could still give. */
 static int numa_available(struct machine *m, int numa, uint64_t *bytes, struct error *err)
 {
 	char *path = machine_path(m, "/sys/devices/system/node/node%d/meminfo", numa);
 	size_t len;
 	char *text = file_read(path, 1 << 16, &len, err);
-	uint64_t unused, cached, shared;
 	int rc = text ? 0 : -1;
 
-	if (text &&
-	    (kib_of(text, "MemFree:", &unused) < 0 || kib_of(text, "FilePages:", &cached) < 0 ||
-	     kib_of(text, "Shmem:", &shared) < 0))
+	if (text && read_available(text, bytes) < 0)
 		rc = error_set(err, "%s does not say how much memory is free", path);
-	if (rc == 0)
-		*bytes = unused + (cached > shared ? cached - shared : 0);
 	free(text);
 	free(path);
 	return rc;

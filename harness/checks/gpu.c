@@ -294,26 +294,40 @@ void gpu_counters_read(struct gpu_counters *g, struct job *job)
 		g->failure = err;
 }
 
-int gpu_counter(const struct gpu_counters *g, const struct host_gpu *gpu, enum gpu_count what,
-		double *before, double *growth, struct error *err)
+/* NULL with err: nothing tells how far it moved. */
+static const struct counter *find_counter(const struct gpu_counters *g, const struct host_gpu *gpu,
+					  enum gpu_count what, struct error *err)
 {
 	const struct source *source = &sources[what];
 
-	if (*g->failure.text)
-		return error_set(err, "counters cannot be read: %.400s", g->failure.text);
+	if (*g->failure.text) {
+		error_set(err, "counters cannot be read: %.400s", g->failure.text);
+		return NULL;
+	}
 	for (int i = 0; i < g->c.count; i++) {
 		const struct counter *item = &g->c.items[i];
 
 		if (strcmp(item->part, gpu->part) != 0 || strcmp(item->name, source->name) != 0)
 			continue;
-		if (isnan(item->now))
-			return error_set(err, "the driver stopped telling %s of this GPU",
-					 source->what);
-		*before = item->before;
-		*growth = item->now - item->before;
-		return 0;
+		if (!isnan(item->now))
+			return item;
+		error_set(err, "the driver stopped telling %s of this GPU", source->what);
+		return NULL;
 	}
-	return error_set(err, "the driver does not tell %s of this GPU", source->what);
+	error_set(err, "the driver does not tell %s of this GPU", source->what);
+	return NULL;
+}
+
+int gpu_counter(const struct gpu_counters *g, const struct host_gpu *gpu, enum gpu_count what,
+		double *before, double *growth, struct error *err)
+{
+	const struct counter *item = find_counter(g, gpu, what, err);
+
+	if (!item)
+		return -1;
+	*before = item->before;
+	*growth = item->now - item->before;
+	return 0;
 }
 
 const char *gpu_count_name(enum gpu_count what)
