@@ -82,21 +82,31 @@ void pairs_rail_caption(const struct pairs *p, int rail, struct text *out)
 
 /* ---- the section ---- */
 
+/* With limits that differ none of them is wanted of all figures. */
+static void put_limit(const struct pairs *p, struct text *out)
+{
+	char limit[300];
+
+	report_limit(p->any, limit, sizeof(limit));
+	if (!*limit) {
+		text_add(out, p->any->recorded ? ", not judged" : ", without limit");
+		return;
+	}
+	text_add(out, p->limits_differ ? "; not all have the same limit, one is " : ", wanted ");
+	text_add_xml(out, limit);
+}
+
 static void put_counts(const struct pairs *p, struct text *out)
 {
 	static const enum verdict order[] = { VERDICT_FAIL, VERDICT_INCONCLUSIVE,
 					      VERDICT_NOT_MEASURED, VERDICT_WAIVED, VERDICT_PASS };
-	char limit[300];
 
-	report_limit(p->any, limit, sizeof(limit));
 	text_addf(out, "<p class=\"why\">%d figures of %d nodes", p->count, p->node_count);
 	if (*p->any->unit) {
 		text_add(out, " in ");
 		text_add_xml(out, p->any->unit);
 	}
-	text_add(out, *limit ? ", wanted " : p->any->recorded ? ", not judged" : ", without limit");
-	text_add_xml(out, limit);
-	text_add(out, p->limits_differ ? " (of some another limit)" : "");
+	put_limit(p, out);
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
 		if (p->of[order[i]] && !p->any->recorded)
 			text_addf(out, "; %d %s", p->of[order[i]], verdict_name(order[i]));

@@ -542,6 +542,52 @@ static void pictures_show_what_there_is(void **state)
 	}
 }
 
+/* The caption of a map: what is wanted, unless that is not one thing. */
+static const struct {
+	const char *name, *limits[2]; /* of the first figure and of the others */
+	int recorded;
+	const char *holds;
+} captions[] = {
+	{ "one limit",
+	  { "48 GB/s", "48 GB/s" },
+	  0,
+	  "<p class=\"why\">12 figures of 4 nodes in GB/s, wanted &gt;= 48 GB/s; 12 pass</p>" },
+	{ "two limits",
+	  { "40 GB/s", "48 GB/s" },
+	  0,
+	  "<p class=\"why\">12 figures of 4 nodes in GB/s; not all have the same limit, one is "
+	  "&gt;= 40 GB/s; 12 pass</p>" },
+	{ "a limit of markup", { "<b>", "<b>" }, 0, " in GB/s, wanted &lt;b&gt;; 12 pass</p>" },
+	{ "no limit", { NULL, NULL }, 0, " in GB/s, without limit; 12 pass</p>" },
+	{ "recorded", { NULL, NULL }, 1, " in GB/s, not judged</p>" },
+};
+
+static void captions_say_what_is_wanted(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(captions); i++) {
+		struct world w;
+		char *html;
+
+		print_message("  %s\n", captions[i].name);
+		build(&w, 4, NULL);
+		fill(&w, 0, (struct fault[]){ { 0 } });
+		for (int k = 0; k < w.judgement.count; k++) {
+			struct finding *f = &w.judgement.items[k];
+			const char *limit = captions[i].limits[k > 0];
+
+			free(f->limit_text);
+			f->limit_text = limit ? xstrdup(limit) : NULL;
+			f->recorded = captions[i].recorded;
+		}
+		html = page(&w);
+		if (!strstr(html, captions[i].holds))
+			fail_msg("lacks %s", captions[i].holds);
+		free(html);
+		tear_down(&w);
+	}
+}
+
 /* Each cell of a map is there once: a value, a hole, or bare ground. */
 static void maps_are_whole(void **state)
 {
@@ -633,6 +679,7 @@ int main(void)
 		cmocka_unit_test(only_pairs_of_the_fleet_are_pairs),
 		cmocka_unit_test(lost_steps_are_holes_where_nothing_was_told),
 		cmocka_unit_test(pictures_show_what_there_is),
+		cmocka_unit_test(captions_say_what_is_wanted),
 		cmocka_unit_test(maps_are_whole),
 		cmocka_unit_test(names_never_become_markup),
 		cmocka_unit_test(only_values_have_colours),
