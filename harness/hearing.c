@@ -51,8 +51,7 @@ struct hearing *hearing_new(const char *run, const struct fleet *fleet, struct s
 
 void hearing_free(struct hearing *h)
 {
-	if (h->files)
-		telemetry_files_close(h->files);
+	telemetry_files_close(h->files);
 	free(h->voices);
 	free(h);
 }
