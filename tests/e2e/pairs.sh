@@ -103,9 +103,10 @@ for n in 2 3 5 8; do
 	is "all$n" "set(words.values()) == {'done'} and max(starts.values()) == 1"
 done
 
-# ---- nobody is left without a partner in silence: alone there is no plan, and who sits out gets a round more
-expect 2 "$ASSAY" plan --spec ./spec.yaml --profile ./pairs.yaml --hosts 127.0.0.1
-says "net_pair needs two nodes, and this run has one"
+# ---- nobody is left without a partner in silence: who is alone says so, and who sits out gets a round more
+expect 3 "$ASSAY" run --spec ./spec.yaml --profile ./pairs.yaml --hosts 127.0.0.1 -o lonely
+says "a pair is two nodes, and here are 1"
+says "not-measured"
 expect 0 "$ASSAY" plan --spec ./spec.yaml --profile ./pairs.yaml --hosts '127.0.0.[1-3]' --set net_pair.rounds=1 --json
 says '"id": "pairs/net_pair/127.0.0.1/r2"'
 silent "/r3"

@@ -63,7 +63,14 @@ limit() {
 		for figure in read_qd1 read_qd32 read_qd256 write_qd32; do limit 6 disk_rand.$figure 'at_least: 20 IOPS'; done
 		for figure in p50 p99 p999; do limit 6 disk_latency.$figure 'at_most: 4 s'; done
 	done
-	printf 'nodes: {vm1: {hosts: vm1}, vm2: {hosts: vm2}}\nlimits:\n'
+	printf 'nodes:\n'
+	for n in $guests; do
+		echo "  vm$n: {hosts: vm$n, nics: [{part: nic-vm$n-3, count: 1}, {part: nic-vm$n-4, count: 2, rails: yes}]}"
+	done
+	printf 'limits:\n'
+	for figure in rail_pair.rate rail_pair.rate_both; do limit 2 $figure 'at_least: 1 MB/s'; done
+	limit 2 rail_pair.latency 'at_most: 100 ms'
+	limit 2 rail_ring.rate 'at_least: 1 MB/s, share: 50%, worst: 1%'
 	for figure in read write nt_write copy triad; do limit 2 memory_bandwidth.$figure 'at_least: 10 MB/s'; done
 	for figure in local local_p99; do limit 2 memory_latency.$figure 'at_most: 1 ms'; done
 	printf 'settings:\n  - {kind: mount_type, name: /mnt/nvme, is: ext4, source: a test}\n'
@@ -90,10 +97,23 @@ phases:
       disk_latency: {bytes: 32 MiB, samples: 6, seconds: 0.1s}
       disk_integrity: {files: 2, bytes: 16 MiB}
 END_OF_PROFILE
+cat >fabric.yaml <<'END_OF_PROFILE'
+assay: profile/1
+name: fabric
+repeat: 1
+phases:
+  - name: rails
+    checks:
+      preflight:
+      rail_pair: {bytes: 2 MiB, windows: 6, seconds: 0.5s, pings: 200}
+  - name: ring
+    checks:
+      rail_ring: {bytes: 2 MiB, seconds: 6s}
+END_OF_PROFILE
 
 # make_command FOLDER [MORE...]: a run of both guests under $spec (spec.yaml), into $run_command.
 make_command() {
-	run_command=("$ASSAY" run --spec "./${spec:-spec.yaml}" --profile ./profile.yaml --launcher ssh
+	run_command=("$ASSAY" run --spec "./${spec:-spec.yaml}" --profile "./${profile:-profile.yaml}" --launcher ssh
 		--ssh-config "$work/ssh/config" --program /mnt/lab/assay --hosts 'vm[1-2]' -o "$@")
 }
 
@@ -225,6 +245,36 @@ disk_on 2 link
 # All that was broken is whole again.
 over 0 healed --only inventory,disk_health,disk_seq
 well healed vm2
+
+# ---- the fabric: soft-RoCE over both rails ---------------------------------------------------------
+profile=fabric.yaml over 0 fabric
+says ACCEPTED
+check "each way over each rail, in pairs and in rings" test "$(json fabric/report.json "sorted(
+	f['check'] + ' ' + f['subject'] for f in j['findings'] if f['metric'] == 'rate') == sorted(
+	'%s vm%d/nic%d>vm%d/nic%d' % (c, a, n, 3 - a, n) for c in ('rail_pair', 'rail_ring') for a in (1, 2) for n in (1, 2))")" = True
+check "what came was compared" test "$(json fabric/report.json "all(
+	f['value'] > 0 for f in j['findings'] if f['metric'] == 'compared')")" = True
+
+# A cable that is pulled in the middle: both ends of that rail say so, the other rail goes on, and the second is named.
+profile=fabric.yaml make_command pulled --only rail_ring --set rail_ring.seconds=20s
+"${run_command[@]}" >"$out" 2>"$err" </dev/null &
+pid=$!
+shown="${run_command[*]}, and a cable is pulled"
+within 60 grep -q '"e":"start".*ring/rail_ring/vm2/group.rail1' pulled/journal.jsonl || bad "the ring did not start"
+sleep 12
+cable 2 1 off
+code=0
+wait "$pid" || code=$?
+cable 2 1 on
+checks=$((checks + 1))
+[ "$code" = 1 ] || bad "pulled: exit code $code instead of 1"
+sane "$out" "$err" pulled/journal.jsonl
+says "rail_ring breaks of vm1/nic2>vm2/nic2: 1, wanted = 0"
+says "rail_ring breaks of vm2/nic2>vm1/nic2: 1, wanted = 0"
+check "the other rail is well" test "$(json pulled/report.json "sorted({f['verdict'] for f in j['findings']
+	if f['check'] == 'rail_ring' and 'nic1' in f['subject']} - {'recorded', 'not-applicable'})")" = "['pass']"
+check "telemetry has seen it" test "$(json pulled/report.json "[f['verdict'] for f in j['findings']
+	if f['check'] == 'telemetry' and f['metric'] == 'faults' and f['subject'] == 'vm2/nic2']")" = "['fail']"
 
 # ---- guests that stop ------------------------------------------------------------------------------
 # in_the_middle CODE FOLDER COMMAND: a run, and the command while vm2 measures.
