@@ -132,6 +132,7 @@ static void net_open(struct source *s)
 
 	s->own = xcalloc(parts + 1, sizeof(int));
 	machine_each(s->m, PCI_DEVICES "/*/net/*", watch_interface, s);
+	machine_each(s->m, PCI_DEVICES "/*/virtio*/net/*", watch_interface, s);
 	memset(s->own, 0, parts * sizeof(int));
 	machine_each(s->m, PCI_DEVICES "/*/infiniband/*/ports/*", watch_port, s);
 }
