@@ -8,9 +8,6 @@
 
 /* Time for the line with the start to reach all members: far more than a hop through ssh takes. */
 #define AHEAD 1.0
-/* Registering memory takes some seconds; less than a member waits for its start (meet.c). */
-enum { LATE_SECONDS = 120 };
-
 enum ready { NOT_READY, READY, LATE };
 
 struct joints {
@@ -207,7 +204,7 @@ static void leave_late(struct joints *j, int batch)
 void joints_tick(struct joints *j, double now)
 {
 	for (int b = 0; b < j->batches; b++)
-		if (j->first[b] > 0 && !j->gone[b] && now - j->first[b] > LATE_SECONDS)
+		if (j->first[b] > 0 && !j->gone[b] && now - j->first[b] > JOINT_WAIT)
 			leave_late(j, b);
 }
 

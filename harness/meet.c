@@ -16,7 +16,7 @@
 
 enum {
 	TAKE_SECONDS = 60, /* members start within a second of each other; their set-up is in it */
-	BEGIN_SECONDS = 240, /* the slowest of thousands prepares its memory; see joint.c */
+	BEGIN_SECONDS = 240, /* more than JOINT_WAIT, after which the controller waits for nobody */
 	AHEAD_MOST = 30,     /* a start further ahead than this is a broken clock */
 	SHARE_MOST = 250,
 };

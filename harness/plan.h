@@ -23,6 +23,9 @@ enum {
 	RESOURCES = FIRST_RAIL_BIT + RAILS_MOST
 };
 
+/* Seconds for which members of a joint step that are ready wait for those that are not. */
+enum { JOINT_WAIT = 120 };
+
 struct step {
 	char *id;   /* "baseline/disk_seq/n001/disk0"; a repeat adds "#2" to the check's name */
 	char *base; /* the id of its first round */

@@ -130,6 +130,8 @@ static void plan_meeting(const struct planning *x, const int *nodes, int count, 
 		else
 			share_values(s, &x->plan->steps[lead]);
 		s->occupies |= c->alone ? all : 0;
+		/* Who waits for a member that hangs must not be killed with it. */
+		s->deadline += count > 1 ? JOINT_WAIT : 0;
 		s->lead = lead;
 		s->members = count;
 		s->batch = batch;

@@ -179,6 +179,17 @@ static void steps_occupy_their_rail(void **state)
 	drop(&w);
 }
 
+/* One that hangs is not waited for when JOINT_WAIT is over; until then the others must live. */
+static void deadlines_leave_time_to_wait(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make(&w, "rail_pair: {}", "n[1-2]");
+	assert_true(w.plan->steps[0].deadline >= w.plan->steps[0].seconds + JOINT_WAIT + 30);
+	drop(&w);
+}
+
 /* What members have in common is kept once, and a repeat has it too. */
 static void repeats_keep_nic_and_peers(void **state)
 {
@@ -205,6 +216,7 @@ int main(void)
 		cmocka_unit_test(rails_meet_rails),
 		cmocka_unit_test(rings_cross_leaves_where_units_are_known),
 		cmocka_unit_test(steps_occupy_their_rail),
+		cmocka_unit_test(deadlines_leave_time_to_wait),
 		cmocka_unit_test(repeats_keep_nic_and_peers),
 	};
 
