@@ -12,12 +12,15 @@
 /* A pair as its subject has it: nodes of the fleet, numbers of NICs. */
 struct raw_pair {
 	int from, to, from_nic, to_nic;
+	int rail; /* by the step that told; where it is of none, the number of the sender's NIC */
 };
 
-/* The one place that says which rail a figure is about: today the number of the sender's NIC. */
-static int rail_of(const struct raw_pair *r)
+/* The rail that a step is about, or -1: units of steps over rails end in ".rail3". */
+static int rail_of(const struct step *s)
 {
-	return r->from_nic;
+	const char *at = strstr(s->unit, ".rail");
+
+	return at ? atoi(at + strlen(".rail")) : -1;
 }
 
 /* The number in "nic3" at the start of a text, and what stands behind it; -1 if there is none. */
@@ -43,8 +46,8 @@ static int parse_other(const struct report_input *in, const char *text, int own,
 	free(name);
 	if (other < 0 || other == own || (own_nic >= 0 && (nic < 0 || *rest)))
 		return 0;
-	*r = *text == '>' ? (struct raw_pair){ own, other, own_nic, nic }
-			  : (struct raw_pair){ other, own, nic, own_nic };
+	*r = *text == '>' ? (struct raw_pair){ own, other, own_nic, nic, -1 }
+			  : (struct raw_pair){ other, own, nic, own_nic, -1 };
 	return 1;
 }
 
@@ -57,7 +60,20 @@ static int parse_pair(const struct report_input *in, const struct finding *f, st
 		return 0;
 	if (*rest == '/' && (nic = nic_number(rest + 1, &rest)) < 0)
 		return 0;
-	return (*rest == '>' || *rest == '<') && parse_other(in, rest, own, nic, r);
+	if ((*rest != '>' && *rest != '<') || !parse_other(in, rest, own, nic, r))
+		return 0;
+	r->rail = rail_of(&in->plan->steps[f->step]);
+	r->rail = r->rail < 0 ? r->from_nic : r->rail;
+	return 1;
+}
+
+/* The NIC that a step over a rail was to use, or -1. */
+static int planned_nic(const struct step *s)
+{
+	struct knobs k = step_knobs(s);
+	const char *rest;
+
+	return s->check->per_rail ? nic_number(knob_text(&k, "nic"), &rest) : -1;
 }
 
 /* A hole of a whole step, whose subject is the node alone: the plan knows whom it was to meet. */
@@ -68,7 +84,10 @@ static int planned_pair(const struct report_input *in, const struct finding *f, 
 	if (f->samples || s->members != 2 || s->check->scope != PER_PAIR ||
 	    strcmp(f->subject, in->fleet->nodes[s->node].name) != 0)
 		return 0;
-	*r = (struct raw_pair){ s->node, mates[mates[0].node == s->node].node, -1, -1 };
+	mates += mates[0].node == s->node;
+	*r = (struct raw_pair){
+		s->node, mates->node, planned_nic(s), planned_nic(mates), rail_of(s),
+	};
 	return 1;
 }
 
@@ -154,31 +173,32 @@ static int place_of(int number, int *list, int *count)
 /* Nodes and NICs as the fleet and the node number them; places come when all are there. */
 static int add_item(struct pairs *p, const struct finding *f, const struct raw_pair *r)
 {
-	int rail = rail_of(r);
-
 	if (place_of(r->from_nic, p->nics, &p->nic_count) < 0 ||
 	    place_of(r->to_nic, p->nics, &p->nic_count) < 0 ||
-	    place_of(rail, p->rails, &p->rail_count) < 0)
+	    place_of(r->rail, p->rails, &p->rail_count) < 0)
 		return -1;
 	p->items = grow(p->items, (size_t)p->count, sizeof(*p->items));
 	p->items[p->count++] =
-		(struct pair_figure){ f, r->from, r->to, r->from_nic, r->to_nic, rail };
+		(struct pair_figure){ f, r->from, r->to, r->from_nic, r->to_nic, r->rail };
 	if (f->limit_text && !p->any->limit_text)
 		p->any = f;
 	return 0;
 }
 
-/* A step that told nothing has nothing on each rail that others told of. */
+/*
+ * A step that told nothing has nothing on its rail, or, where it is of none, on each that others
+ * told of.
+ */
 static void add_hole(struct pairs *p, const struct finding *f, struct raw_pair r, int gets)
 {
-	int nics = p->nic_count;
+	int nics = r.rail < 0 ? p->nic_count : 0;
 
 	if (gets)
-		r = (struct raw_pair){ r.to, r.from, -1, -1 };
+		r = (struct raw_pair){ r.to, r.from, r.to_nic, r.from_nic, r.rail };
 	if (!nics)
 		add_item(p, f, &r);
 	for (int i = 0; i < nics; i++) {
-		r.from_nic = r.to_nic = p->nics[i];
+		r.from_nic = r.to_nic = r.rail = p->nics[i];
 		add_item(p, f, &r);
 	}
 }

@@ -397,6 +397,36 @@ static void lost_steps_are_holes_where_nothing_was_told(void **state)
 	tear_down(&w);
 }
 
+/* A step over a rail says which by its unit, whatever the NIC is called, and is a hole of it alone.
+ */
+static void rails_are_those_of_the_steps(void **state)
+{
+	static const char *const own[] = { NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "nic5" };
+	struct pairs_list *l;
+	struct world w;
+
+	(void)state;
+	build(&w, 4, NULL);
+	for (int i = 0; i < 6; i++) { /* n001 .. n004, and the two of a pair */
+		struct step *s = &w.plan.steps[i];
+
+		s->check = check_find("rail_pair");
+		s->values = (const char **)(uintptr_t)own;
+		snprintf(s->unit, sizeof(s->unit), "r1.rail%d", i < 4 ? 2 : 3);
+	}
+	add(&w, 0, "rate", xstrdup("n001/nic4>n002/nic4"), VERDICT_PASS, 40);
+	add(&w, 4, "rate", xstrdup("n001"), VERDICT_NOT_MEASURED, 0);
+	l = pairs_collect(&w.in);
+	assert_int_equal(l->count, 1);
+	assert_int_equal(l->items[0].rail_count, 2);
+	assert_int_equal(l->items[0].rails[0], 2);
+	assert_int_equal(l->items[0].rails[1], 3);
+	assert_int_equal(l->items[0].count, 2);
+	assert_int_equal(l->items[0].nics[l->items[0].items[1].from_nic], 5);
+	pairs_free(l);
+	tear_down(&w);
+}
+
 /* ---- pictures ---- */
 
 static int count_of(const char *text, const char *what)
@@ -678,6 +708,7 @@ int main(void)
 		cmocka_unit_test(sentences_name_what_is_common),
 		cmocka_unit_test(only_pairs_of_the_fleet_are_pairs),
 		cmocka_unit_test(lost_steps_are_holes_where_nothing_was_told),
+		cmocka_unit_test(rails_are_those_of_the_steps),
 		cmocka_unit_test(pictures_show_what_there_is),
 		cmocka_unit_test(captions_say_what_is_wanted),
 		cmocka_unit_test(maps_are_whole),
