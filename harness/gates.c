@@ -2,7 +2,8 @@
  * gates.c - leaves out of later phases what failed in this one.
  *
  * A hole keeps a node out like a failure does: what was not measured is not known to be good, and
- * may be what would spoil the figures of others.
+ * may be what would spoil the figures of others. A pair does not say which of the two it is: a node
+ * is out when it was bad with each of its partners, two at least, on one rail.
  */
 #include "harness/gates.h"
 
@@ -28,25 +29,74 @@ void gates_end_partners(const struct gates *g, int step, enum end_word word, con
 	g->end(g->arg, other, word, why);
 }
 
+/* ".rail3" of "r2.rail3", for steps over rails. */
+static const char *rail_of(const struct step *s)
+{
+	const char *dot = strchr(s->unit, '.');
+
+	return dot ? dot : "";
+}
+
+/* Whether this node was bad in all steps like this one; bad: of each step. */
+static int is_bad_with_all(const struct gates *g, int step, const char *bad)
+{
+	const struct step *s = &g->plan->steps[step];
+	int count, alike = 0;
+	const int *steps = schedule_of_node(g->schedule, s->node, &count);
+
+	for (int i = 0; i < count; i++) {
+		const struct step *other = &g->plan->steps[steps[i]];
+
+		if (other->phase != s->phase || other->name != s->name || other->round > 1 ||
+		    strcmp(rail_of(other), rail_of(s)) != 0)
+			continue;
+		if (!bad[steps[i]])
+			return 0;
+		alike++;
+	}
+	return alike > 1;
+}
+
+static int is_bad(const struct gates *g, int phase, const struct finding *f)
+{
+	/* What was not watched of a node is a hole and spoils no other node's figures. */
+	if (f->verdict == VERDICT_NOT_MEASURED && !strcmp(f->check, WATCH_CHECK))
+		return 0;
+	return g->plan->steps[f->step].phase == phase && !f->recorded &&
+	       (f->verdict == VERDICT_FAIL || f->verdict == VERDICT_NOT_MEASURED);
+}
+
+/* Joint steps with a finding that is bad; telemetry's are about the node itself. */
+static char *bad_meetings(const struct gates *g, int phase, const struct judgement *j)
+{
+	char *bad = xcalloc((size_t)g->plan->count + 1, 1);
+
+	for (int i = 0; i < j->count; i++)
+		if (is_bad(g, phase, &j->items[i]) && strcmp(j->items[i].check, WATCH_CHECK) != 0)
+			bad[j->items[i].step] = g->plan->steps[j->items[i].step].members > 1;
+	return bad;
+}
+
 /* What a node showed in this phase that keeps it out of later ones; NULL: nothing. */
 static char **find_failures(const struct gates *g, int phase, const struct judgement *j)
 {
 	char **why = xcalloc((size_t)g->fleet->count, sizeof(*why));
+	char *bad = bad_meetings(g, phase, j);
 
 	for (int i = 0; i < j->count; i++) {
 		const struct finding *f = &j->items[i];
 		const struct step *s = &g->plan->steps[f->step];
+		int is_joint = s->members > 1 && strcmp(f->check, WATCH_CHECK) != 0;
 
-		/* What was not watched of a node is a hole and spoils no other node's figures. */
-		if (f->verdict == VERDICT_NOT_MEASURED && !strcmp(f->check, WATCH_CHECK))
+		if (!is_bad(g, phase, f) || why[s->node] ||
+		    (is_joint && !is_bad_with_all(g, f->step, bad)))
 			continue;
-		if (s->phase != phase || f->recorded || why[s->node] ||
-		    (f->verdict != VERDICT_FAIL && f->verdict != VERDICT_NOT_MEASURED))
-			continue;
-		why[s->node] =
-			xasprintf("in phase %s, %s.%s of %s is %s", g->profile->phases[phase].name,
-				  f->check, f->metric, f->subject, verdict_name(f->verdict));
+		why[s->node] = xasprintf("in phase %s, %s.%s of %s is %s%s",
+					 g->profile->phases[phase].name, f->check, f->metric,
+					 f->subject, verdict_name(f->verdict),
+					 is_joint ? ", and so it is with each that it met" : "");
 	}
+	free(bad);
 	return why;
 }
 

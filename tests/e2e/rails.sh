@@ -108,6 +108,14 @@ is sick "all(x['value'] > 0 for x in f if x['metric'] == 'retransmits' and x['su
 is sick "not [x for x in bad() if 'nic0' in x[2]]"
 says "n3/nic1"
 
+# ---- a NIC that is slow with all of its partners keeps its node out of the ring, and leaves its partners in
+sed '/gate: open/d' profile.yaml >gates.yaml
+plant 'n3:mlx5_1 slow 0.1'
+profile=gates.yaml over 1 gates 'n[1-4]'
+says "and so it is with each that it met"
+is gates "sorted(s.split('/')[2] for s, w in words.items() if w == 'left-out') == ['n3'] * 3"
+is gates "len(of('rail_ring', 'rate', 'pass')) == 9 and of('rail_ring', 'rate', 'fail') == []"
+
 # ---- a port that is down, bytes that go another way: holes that say why, and the rest is measured
 # All names of this machine share the files of its counters, so a way that is wrong is wrong for all of them.
 plant 'n2:mlx5_0 down' 'mlx5_1 wrong_path'

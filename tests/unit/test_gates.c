@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,6 +285,83 @@ static void gates_let_through_what_the_profile_wants(void **state)
 	}
 }
 
+#define MET ": in phase one, rail_pair.read of n2 is fail, and so it is with each that it met\n"
+
+/* Two rounds of pairs in the first phase: steps PAIRS + node and GROUP + node. */
+static const struct {
+	const char *name;
+	const char *first, *second; /* units of the rounds */
+	struct row rows[4];
+	int count;
+	const char *said;
+} meetings[] = {
+	{ "bad with one of two accuses nobody",
+	  "r1.rail0",
+	  "r2.rail0",
+	  { { PAIRS + 1, VERDICT_FAIL, "rail_pair" }, { GROUP + 1, VERDICT_PASS, "rail_pair" } },
+	  2,
+	  "" },
+	{ "bad with both is bad",
+	  "r1.rail0",
+	  "r2.rail0",
+	  { { PAIRS + 1, VERDICT_FAIL, "rail_pair" },
+	    { GROUP + 1, VERDICT_NOT_MEASURED, "rail_pair" },
+	    { PAIRS + 0, VERDICT_NOT_MEASURED, "rail_pair" },
+	    { GROUP + 2, VERDICT_FAIL, "rail_pair" } },
+	  4,
+	  "left-out alone/n2" MET "left-out last/n2" MET },
+	{ "once on each of two rails is once",
+	  "r1.rail0",
+	  "r1.rail1",
+	  { { PAIRS + 1, VERDICT_FAIL, "rail_pair" }, { GROUP + 1, VERDICT_FAIL, "rail_pair" } },
+	  2,
+	  "" },
+	{ "what the watching saw is the node's own",
+	  "r1.rail0",
+	  "r2.rail0",
+	  { { PAIRS + 1, VERDICT_FAIL, WATCH_CHECK } },
+	  1,
+	  "left-out alone/n2: in phase one, telemetry.read of n2 is fail\n"
+	  "left-out last/n2: in phase one, telemetry.read of n2 is fail\n" },
+};
+
+static void a_pair_does_not_say_which_of_two_it_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(meetings); i++) {
+		struct finding items[4] = { 0 };
+		struct judgement j = { .items = items, .count = meetings[i].count };
+		struct world w;
+
+		print_message("  %s\n", meetings[i].name);
+		set_up(&w, GATE_LEAVE);
+		for (int n = 0; n < 2 * NODES; n++) {
+			struct step *s = &w.steps[PAIRS + n];
+
+			s->phase = 0;
+			s->members = 2;
+			s->round = 1;
+			s->name = "rail_pair";
+			snprintf(s->unit, sizeof(s->unit), "%s",
+				 n < NODES ? meetings[i].first : meetings[i].second);
+		}
+		for (int k = 0; k < j.count; k++) {
+			const struct row *r = &meetings[i].rows[k];
+
+			items[k] = (struct finding){
+				.verdict = r->verdict,
+				.check = r->check,
+				.metric = "read",
+				.subject = w.nodes[w.steps[r->step].node].name,
+				.step = r->step,
+			};
+		}
+		gates_pass(&w.gates, 0, &j);
+		assert_string_equal(w.said.len ? w.said.data : "", meetings[i].said);
+		tear_down(&w);
+	}
+}
+
 /* Behind a later phase, steps of earlier ones and of its own are nobody's business. */
 static void only_later_phases_are_left_out(void **state)
 {
@@ -308,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(partners_are_ended),
 		cmocka_unit_test(gates_let_through_what_the_profile_wants),
+		cmocka_unit_test(a_pair_does_not_say_which_of_two_it_is),
 		cmocka_unit_test(only_later_phases_are_left_out),
 	};
 
